@@ -1,0 +1,37 @@
+//! What the services say to each other.
+//!
+//! Commands and questions are the gRPC services below; facts are the events of [`events::v1`]. To add an event: write its
+//! message in `events.proto`, one line in the table of `topology.rs`, one in the publisher's `announcements.rs`, and one
+//! function in each hearer's `subscriptions.rs`. Who may call an rpc stands in `access.rs`.
+
+pub mod access;
+pub mod requests;
+pub mod topology;
+
+pub use requests::RequestId;
+pub use topology::{Event, TOPOLOGY, Topic};
+
+/// All files as an encoded `FileDescriptorSet`, options and comments included: for reflection and JSON.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+macro_rules! packages {
+    ($($name:ident: $what:literal),*) => {$(
+        #[doc = $what]
+        pub mod $name {
+            /// Version 1.
+            pub mod v1 {
+                include!(concat!(env!("OUT_DIR"), "/haiqu.", stringify!($name), ".v1.rs"));
+            }
+        }
+    )*};
+}
+
+packages!(
+    common: "Words that several packages share.",
+    events: "Facts, and the log they are read from.",
+    residents: "Who lives where.",
+    grievances: "What people ask for.",
+    dispatch: "Whistles, ladders, the directory, policies.",
+    notifications: "Reminders by SMS, call tasks, alarms.",
+    oversight: "Cases pushed to 阳光+."
+);

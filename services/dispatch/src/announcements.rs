@@ -1,0 +1,173 @@
+//! Domain event -> proto event; the only such place. Also the words of the domain as proto enums.
+
+use foundation::clock::{Timestamp, to_wire};
+use foundation::outbox::Announcement;
+use proto::common::v1 as common;
+use proto::events::v1 as events;
+
+use crate::domain::ladder::{Action, Effect, Fired, Kind};
+use crate::domain::policy::Policy;
+use crate::domain::whistle::{Assignment, Event, Share};
+use crate::domain::{AssignmentId, Card, Role, Target};
+use crate::store::Loaded;
+use crate::store::due::Due;
+
+/// What others must learn of an event; nothing of what is this service's own affair.
+pub fn of(event: &Event, at: &Loaded, now: Timestamp, policy: &Policy) -> Option<Announcement> {
+    let (whistle_id, grievance_id, version) = (at.whistle.id.to_string(), at.grievance.to_string(), at.version);
+    let unit = |id: AssignmentId| at.whistle.assignments.iter().find(|share| share.id == id).map(|share| share.unit);
+    let unit_id = |id| unit(id).map(|unit| unit.to_string()).unwrap_or_default();
+    let (assignment, when) = (AssignmentId::to_string, Some(to_wire(now)));
+    let fact = match event {
+        Event::Fired(id, fired) => rung_fired(fired, &due(at, *id)?, policy),
+        Event::Answered(id) => Announcement::of(&events::AssignmentAnswered {
+            whistle_id,
+            grievance_id,
+            assignment_id: assignment(id),
+            unit_id: unit_id(*id),
+            answered_at: when,
+            version,
+        }),
+        Event::Submitted(id) => Announcement::of(&events::AssignmentSubmitted {
+            whistle_id,
+            grievance_id,
+            assignment_id: assignment(id),
+            unit_id: unit_id(*id),
+            submitted_at: when,
+            all_submitted: at.whistle.assignments.iter().all(handed_in),
+            version,
+        }),
+        Event::Returned(id, until) => Announcement::of(&events::AssignmentReturned {
+            whistle_id,
+            grievance_id,
+            assignment_id: assignment(id),
+            unit_id: unit_id(*id),
+            handle_by: Some(to_wire(*until)),
+            version,
+        }),
+        Event::CardAnnulled(id, ladder, rung, shown) => Announcement::of(&events::CardAnnulled {
+            whistle_id,
+            assignment_id: assignment(id),
+            ladder_id: ladder.to_string(),
+            rung: *rung,
+            card: card(Some(*shown)).into(),
+            annulled_at: when,
+        }),
+        Event::WhistleWithdrawn => {
+            Announcement::of(&events::WhistleWithdrawn { whistle_id, grievance_id, withdrawn_at: when, version })
+        }
+        Event::WhistleClosed => {
+            Announcement::of(&events::WhistleClosed { whistle_id, grievance_id, closed_at: when, version })
+        }
+        Event::Started(..) | Event::Stopped(..) | Event::Graded(..) | Event::Closed(_) => return None,
+    };
+    Some(fact)
+}
+
+/// The whistle itself, when it is blown.
+pub fn blown(at: &Loaded, drill: bool) -> Announcement {
+    let assignments = at.whistle.assignments.iter().map(|share| events::AssignmentRef {
+        assignment_id: share.id.to_string(),
+        unit_id: share.unit.to_string(),
+        role: role(share.role).into(),
+    });
+    Announcement::of(&events::WhistleBlown {
+        whistle_id: at.whistle.id.to_string(),
+        grievance_id: at.grievance.to_string(),
+        area: at.area.clone(),
+        matter: at.matter.clone(),
+        assignments: assignments.collect(),
+        blown_at: Some(to_wire(at.whistle.blown_at)),
+        policy_version: at.policy,
+        drill,
+        version: at.version,
+    })
+}
+
+/// A rung, with every effect that it asks for.
+pub fn rung_fired(fired: &Fired, of: &Due, policy: &Policy) -> Announcement {
+    Announcement::of(&events::RungFired {
+        whistle_id: of.whistle.to_string(),
+        assignment_id: of.id.to_string(),
+        unit_id: of.unit.to_string(),
+        ladder_id: fired.ladder.to_string(),
+        kind: kind(fired.kind).into(),
+        generation: fired.generation,
+        rung: fired.rung.number,
+        due_at: Some(to_wire(fired.rung.due_at)),
+        fired_at: fired.rung.fired_at.map(to_wire),
+        platform_fault: fired.rung.platform_fault,
+        effects: fired.effects(of.id, policy).iter().map(effect).collect(),
+        drill: policy.drill,
+        reminder_check_after_ms: policy.reminder_check_after.num_milliseconds(),
+        platform_fault_after_ms: policy.platform_fault_after.num_milliseconds(),
+        area: of.area.clone(),
+        matter: of.matter.clone(),
+    })
+}
+
+fn due(at: &Loaded, id: AssignmentId) -> Option<Due> {
+    let share = at.whistle.assignments.iter().find(|share| share.id == id)?;
+    Some(Due {
+        id,
+        unit: share.unit,
+        whistle: at.whistle.id,
+        grievance: at.grievance,
+        area: at.area.clone(),
+        matter: at.matter.clone(),
+        policy: at.policy,
+    })
+}
+
+fn handed_in(share: &Assignment) -> bool {
+    match share.state {
+        Share::Submitted | Share::Closed | Share::Withdrawn => true,
+        Share::Whistled | Share::Answered => false,
+    }
+}
+
+fn effect(effect: &Effect) -> events::RungEffect {
+    use events::rung_effect::{Call, Effect as Wire, Push, ShowCard, Sms};
+    let wire = match effect.action {
+        Action::Sms { text, target: to } => Wire::Sms(Sms { text: text.into(), target: target(to).into() }),
+        Action::Card(shown) => Wire::Card(ShowCard { card: card(Some(shown)).into() }),
+        Action::Call { callee } => {
+            Wire::Call(Call { caller: target(Target::CentreHead).into(), callee: target(callee).into() })
+        }
+        Action::Push => Wire::Push(Push {}),
+    };
+    events::RungEffect { effect_id: effect.id.to_string(), effect: Some(wire) }
+}
+
+pub(crate) fn kind(kind: Kind) -> common::LadderKind {
+    match kind {
+        Kind::Answer => common::LadderKind::Answer,
+        Kind::Handling => common::LadderKind::Handling,
+    }
+}
+
+pub(crate) fn card(card: Option<Card>) -> common::Card {
+    match card {
+        Some(Card::Yellow) => common::Card::Yellow,
+        Some(Card::Red) => common::Card::Red,
+        None => common::Card::Unspecified,
+    }
+}
+
+pub(crate) fn role(role: Role) -> common::AssignmentRole {
+    match role {
+        Role::Lead => common::AssignmentRole::Lead,
+        Role::Supporting => common::AssignmentRole::Supporting,
+    }
+}
+
+pub(crate) fn target(target: Target) -> common::TargetRole {
+    match target {
+        Target::Duty => common::TargetRole::Duty,
+        Target::Head => common::TargetRole::Head,
+        Target::Deputy => common::TargetRole::Deputy,
+        Target::DeputyMayor => common::TargetRole::DeputyMayor,
+        Target::CentreHead => common::TargetRole::CentreHead,
+        Target::OversightPlatform => common::TargetRole::OversightPlatform,
+    }
+}

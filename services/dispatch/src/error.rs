@@ -1,0 +1,73 @@
+//! Why an operation fails; each variant mapped once to a status and once to a failure of a subscription.
+
+use foundation::inbox::Failure;
+use foundation::rpc::{Violations, internal, wrong_state};
+use tonic::Status;
+
+use crate::domain::whistle::Refusal;
+
+/// Everything that can go wrong here.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is none, or none that the caller may know of.
+    #[error("no {0}")]
+    NotFound(String),
+    /// The loop does not allow it now.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// A field names something that does not exist.
+    #[error("{field} {description}")]
+    Invalid {
+        /// Its path in the request.
+        field: String,
+        /// What is wrong.
+        description: &'static str,
+    },
+    /// Postgres.
+    #[error("database")]
+    Database(#[from] sqlx::Error),
+    /// A stored policy or evidence that does not read.
+    #[error("stored json")]
+    Stored(#[from] serde_json::Error),
+}
+
+impl Error {
+    pub(crate) fn not_found(what: &str, id: impl std::fmt::Display) -> Error {
+        Error::NotFound(format!("{what} {id}"))
+    }
+}
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Status {
+        match error {
+            Error::NotFound(what) => Status::not_found(format!("no {what}")),
+            Error::Refused(refusal) => refused(refusal),
+            Error::Invalid { field, description } => {
+                let mut violations = Violations::default();
+                violations.add(field, description);
+                violations.finish().err().unwrap_or_else(|| Status::invalid_argument(description))
+            }
+            error @ (Error::Database(_) | Error::Stored(_)) => internal(error),
+        }
+    }
+}
+
+fn refused(refusal: Refusal) -> Status {
+    match refusal {
+        Refusal::Whistle(state) => wrong_state("whistle", state.word(), &refusal.to_string()),
+        Refusal::Share(state) => wrong_state("assignment", state.word(), &refusal.to_string()),
+        Refusal::NoCard => wrong_state("card", "absent", &refusal.to_string()),
+        Refusal::Unknown => Status::not_found(refusal.to_string()),
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        match error {
+            error @ (Error::NotFound(_) | Error::Refused(_) | Error::Invalid { .. } | Error::Stored(_)) => {
+                Failure::Park(error.to_string())
+            }
+            Error::Database(error) => Failure::Retry(error.into()),
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The ladder loop. It needs no NATS: it sleeps until the next rung is due by Postgres's clock, is woken by this process's
+//! own commits, and looks once a second for what other replicas created. A batch that fails is halved down to the one
+//! assignment that is poisoned; that one is set aside for a while, loudly, and holds up nobody.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use foundation::db::{Chain, Db};
+use foundation::host::{Stop, pause};
+use uuid::Uuid;
+
+use crate::operations::ladder::fire_due;
+use crate::store::due;
+
+/// What others created is found within this time.
+const POLL: Duration = Duration::from_secs(1);
+/// A due assignment that somebody else holds is tried again after this time.
+const LOCKED: Duration = Duration::from_millis(10);
+/// How long a poisoned assignment is left alone.
+const SET_ASIDE: Duration = Duration::from_secs(30);
+const BATCH: i64 = 100;
+
+/// Fires until told to stop.
+pub async fn ladder(db: Db, stop: Stop) -> anyhow::Result<()> {
+    let mut commits = db.commits();
+    let mut ladder = Loop { db, batch: BATCH, aside: BTreeMap::new(), failing: false };
+    while !stop.requested() {
+        // Before the pass: a commit during it must wake the next.
+        commits.mark_unchanged();
+        let wait = ladder.pass().await;
+        tokio::select! {
+            () = stop.wait() => {}
+            _ = commits.changed(), if wait > LOCKED => {}
+            () = pause(wait) => {}
+        }
+    }
+    Ok(())
+}
+
+struct Loop {
+    db: Db,
+    batch: i64,
+    aside: BTreeMap<Uuid, Instant>,
+    failing: bool,
+}
+
+impl Loop {
+    /// Fires one batch; returns how long to wait before the next.
+    async fn pass(&mut self) -> Duration {
+        self.aside.retain(|_, since| since.elapsed() < SET_ASIDE);
+        let except: Vec<Uuid> = self.aside.keys().copied().collect();
+        match fire_due(&self.db, self.batch, &except).await {
+            Ok(taken) => {
+                self.failing = false;
+                self.batch = (self.batch * 2).min(BATCH);
+                if taken > 0 { Duration::ZERO } else { self.until_next(&except).await }
+            }
+            Err(failed) => {
+                self.halve(&failed.taken);
+                if !self.failing {
+                    tracing::error!(error = %Chain(&failed), "rungs cannot be fired now; trying on");
+                }
+                self.failing = true;
+                if failed.taken.is_empty() { Duration::from_millis(200) } else { Duration::ZERO }
+            }
+        }
+    }
+
+    fn halve(&mut self, taken: &[Uuid]) {
+        match taken {
+            [] => {}
+            [poisoned] => {
+                tracing::error!(assignment = %poisoned, "this assignment's rung cannot be fired; it is set aside for 30 s");
+                self.aside.insert(*poisoned, Instant::now());
+            }
+            several => self.batch = i64::try_from(several.len() / 2).unwrap_or(1).max(1),
+        }
+    }
+
+    async fn until_next(&self, except: &[Uuid]) -> Duration {
+        let asked = async { due::until_next(&mut *self.db.work.acquire().await?, except).await };
+        match asked.await {
+            Ok(None) => POLL,
+            Ok(Some(until)) => until.to_std().map_or(LOCKED, |until| until.min(POLL)),
+            Err(error) => {
+                tracing::warn!(error = %Chain(&error), "cannot ask what is due next");
+                POLL / 5
+            }
+        }
+    }
+}

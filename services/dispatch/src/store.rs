@@ -1,0 +1,277 @@
+//! SQL that decides. `load` locks whistle, assignments by id, ladders and rungs, in this order, so nobody moves between
+//! deciding and saving; the ladder loop, which knows no whistle, locks assignments only.
+
+pub mod directory;
+pub mod due;
+pub mod policy;
+
+use std::collections::BTreeMap;
+
+use foundation::clock::Timestamp;
+use sqlx::PgConnection;
+
+use crate::domain::ladder::{Fired, Kind, Ladder, Rung};
+use crate::domain::policy::Policy;
+use crate::domain::whistle::{Assignment, Event, Share, State, Whistle};
+use crate::domain::{AssignmentId, Card, GrievanceId, LadderId, Role, UnitId, WhistleId};
+use crate::error::Error;
+
+/// A whistle with what its announcements and its callers' rights need.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// What decisions need.
+    pub whistle: Whistle,
+    /// Of the grievances service.
+    pub grievance: GrievanceId,
+    /// Its area.
+    pub area: String,
+    /// Its matter.
+    pub matter: String,
+    /// Its policy.
+    pub policy: i64,
+    /// Grows with every change.
+    pub version: i64,
+}
+
+/// The whistle, locked.
+pub async fn load(tx: &mut PgConnection, id: WhistleId) -> Result<Loaded, Error> {
+    let row = sqlx::query!(
+        "select grievance_id, area, matter, state, handle_by, blown_at, policy_version, version
+         from whistle where id = $1 for update",
+        id.0
+    )
+    .fetch_optional(&mut *tx)
+    .await?
+    .ok_or_else(|| Error::not_found("whistle", id))?;
+    let state = State::of(&row.state).map_err(sqlx::Error::from)?;
+    let assignments = assignments(tx, id).await?;
+    let whistle = Whistle { id, state, handle_by: row.handle_by, blown_at: row.blown_at, assignments };
+    Ok(Loaded {
+        whistle,
+        grievance: GrievanceId(row.grievance_id),
+        area: row.area,
+        matter: row.matter,
+        policy: row.policy_version,
+        version: row.version,
+    })
+}
+
+/// The whistle that an assignment belongs to.
+pub async fn whistle_of(tx: &mut PgConnection, assignment: AssignmentId) -> Result<WhistleId, Error> {
+    let id = sqlx::query_scalar!("select whistle_id from assignment where id = $1", assignment.0);
+    id.fetch_optional(tx).await?.map(WhistleId).ok_or_else(|| Error::not_found("assignment", assignment))
+}
+
+/// The newest whistle over a grievance.
+pub async fn whistle_over(tx: &mut PgConnection, grievance: GrievanceId) -> Result<Option<WhistleId>, Error> {
+    let id =
+        sqlx::query_scalar!("select id from whistle where grievance_id = $1 order by id desc limit 1", grievance.0);
+    Ok(id.fetch_optional(tx).await?.map(WhistleId))
+}
+
+async fn assignments(tx: &mut PgConnection, whistle: WhistleId) -> Result<Vec<Assignment>, Error> {
+    let rows = sqlx::query!(
+        "select id, unit_id, role, state from assignment where whistle_id = $1 order by id for update",
+        whistle.0
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    let ids: Vec<_> = rows.iter().map(|row| AssignmentId(row.id)).collect();
+    let mut ladders = ladders(tx, &ids).await?;
+    let read = rows.into_iter().map(|row| {
+        let id = AssignmentId(row.id);
+        Ok(Assignment {
+            id,
+            unit: UnitId(row.unit_id),
+            role: Role::of(&row.role).map_err(sqlx::Error::from)?,
+            state: Share::of(&row.state).map_err(sqlx::Error::from)?,
+            ladders: ladders.remove(&id).unwrap_or_default(),
+        })
+    });
+    read.collect()
+}
+
+/// The ladders of these assignments, oldest first, with their rungs. The assignments' locks guard them.
+pub async fn ladders(tx: &mut PgConnection, of: &[AssignmentId]) -> Result<BTreeMap<AssignmentId, Vec<Ladder>>, Error> {
+    let ids: Vec<_> = of.iter().map(|id| id.0).collect();
+    let rows = sqlx::query!(
+        r#"select l.assignment_id, l.id, l.kind, l.generation, l.started_at, l.stopped_at,
+                  r.number as "number?", r.due_at as "due_at?", r.fired_at as "fired_at?",
+                  r.platform_fault as "platform_fault?", r.card as "card?", r.annul_reason as "annul_reason?"
+           from ladder l left join rung r on r.ladder_id = l.id
+           where l.assignment_id = any($1) order by l.assignment_id, l.id, r.number"#,
+        &ids
+    )
+    .fetch_all(tx)
+    .await?;
+    let mut ladders: BTreeMap<AssignmentId, Vec<Ladder>> = BTreeMap::new();
+    for row in rows {
+        let own = ladders.entry(AssignmentId(row.assignment_id)).or_default();
+        if own.last().is_none_or(|last| last.id.0 != row.id) {
+            own.push(Ladder {
+                id: LadderId(row.id),
+                kind: Kind::of(&row.kind).map_err(sqlx::Error::from)?,
+                generation: row.generation,
+                started_at: row.started_at,
+                stopped_at: row.stopped_at,
+                rungs: Vec::new(),
+            });
+        }
+        if let (Some(number), Some(due_at), Some(ladder)) = (row.number, row.due_at, own.last_mut()) {
+            let card = row.card.as_deref().map(Card::of).transpose().map_err(sqlx::Error::from)?;
+            let (fault, annulled) = (row.platform_fault.unwrap_or_default(), row.annul_reason.is_some());
+            ladder.rungs.push(Rung { number, due_at, fired_at: row.fired_at, platform_fault: fault, card, annulled });
+        }
+    }
+    Ok(ladders)
+}
+
+/// Writes what has happened: one statement an event, then the whistle's new version.
+pub async fn save(
+    tx: &mut PgConnection,
+    before: &Loaded,
+    after: &Whistle,
+    events: &[Event],
+    now: Timestamp,
+    policy: &Policy,
+) -> Result<Loaded, Error> {
+    let fired: Vec<_> = events.iter().filter_map(fired_of).collect();
+    fire(tx, &fired, policy).await?;
+    for event in events {
+        apply(tx, event, now).await?;
+    }
+    for share in &after.assignments {
+        let next_due = share.next_due();
+        sqlx::query!(
+            "update assignment set state = $2, next_due_at = $3
+             where id = $1 and (state <> $2 or next_due_at is distinct from $3)",
+            share.id.0,
+            share.state.word(),
+            next_due
+        )
+        .execute(&mut *tx)
+        .await?;
+    }
+    let version = before.version + 1;
+    sqlx::query!("update whistle set state = $2, version = $3 where id = $1", after.id.0, after.state.word(), version)
+        .execute(tx)
+        .await?;
+    Ok(Loaded { whistle: after.clone(), version, ..before.clone() })
+}
+
+async fn apply(tx: &mut PgConnection, event: &Event, now: Timestamp) -> sqlx::Result<()> {
+    match event {
+        Event::Started(assignment, ladder) => start(tx, &[(*assignment, ladder)]).await?,
+        Event::Stopped(_, ladder) => {
+            sqlx::query!("update ladder set stopped_at = $2 where id = $1", ladder.0, now).execute(tx).await?;
+        }
+        Event::Answered(id) => {
+            sqlx::query!("update assignment set answered_at = $2 where id = $1", id.0, now).execute(tx).await?;
+        }
+        Event::Submitted(id) => {
+            sqlx::query!("update assignment set submitted_at = $2 where id = $1", id.0, now).execute(tx).await?;
+        }
+        Event::Graded(id, outcome) => {
+            sqlx::query!("update assignment set outcome = $2 where id = $1", id.0, outcome.word()).execute(tx).await?;
+        }
+        Event::Closed(id) => {
+            sqlx::query!("update assignment set closed_at = $2 where id = $1", id.0, now).execute(tx).await?;
+        }
+        Event::Fired(..)
+        | Event::Returned(..)
+        | Event::CardAnnulled(..)
+        | Event::WhistleClosed
+        | Event::WhistleWithdrawn => {}
+    }
+    Ok(())
+}
+
+/// Writes ladders that start, with their rungs.
+pub async fn start(tx: &mut PgConnection, ladders: &[(AssignmentId, &Ladder)]) -> sqlx::Result<()> {
+    let (mut ids, mut assignments, mut kinds, mut generations, mut starts) = (vec![], vec![], vec![], vec![], vec![]);
+    let (mut of, mut numbers, mut dues, mut cards) = (vec![], vec![], vec![], vec![]);
+    for (assignment, ladder) in ladders {
+        ids.push(ladder.id.0);
+        assignments.push(assignment.0);
+        kinds.push(ladder.kind.word().to_owned());
+        generations.push(ladder.generation);
+        starts.push(ladder.started_at);
+        for rung in &ladder.rungs {
+            of.push(ladder.id.0);
+            numbers.push(rung.number);
+            dues.push(rung.due_at);
+            cards.push(rung.card.map(|card| card.word().to_owned()));
+        }
+    }
+    sqlx::query!(
+        "with started as (
+             insert into ladder (id, assignment_id, kind, generation, started_at)
+             select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::int[], $5::timestamptz[]))
+         insert into rung (ladder_id, number, due_at, card)
+         select * from unnest($6::uuid[], $7::int[], $8::timestamptz[], $9::text[])",
+        &ids,
+        &assignments,
+        &kinds,
+        &generations,
+        &starts,
+        &of,
+        &numbers,
+        &dues,
+        &cards as &[Option<String>]
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Writes rungs that fire, once each, with their effects. A rung that fired already is an error: nothing is done then.
+pub async fn fire(tx: &mut PgConnection, fired: &[(AssignmentId, &Fired)], policy: &Policy) -> Result<(), Error> {
+    if fired.is_empty() {
+        return Ok(());
+    }
+    let (mut ladders, mut numbers, mut times, mut faults) = (vec![], vec![], vec![], vec![]);
+    let (mut ids, mut of, mut rungs, mut kinds, mut targets) = (vec![], vec![], vec![], vec![], vec![]);
+    for (assignment, fired) in fired {
+        ladders.push(fired.ladder.0);
+        numbers.push(fired.rung.number);
+        times.push(fired.rung.fired_at);
+        faults.push(fired.rung.platform_fault);
+        for effect in fired.effects(*assignment, policy) {
+            ids.push(effect.id);
+            of.push(fired.ladder.0);
+            rungs.push(fired.rung.number);
+            kinds.push(effect.action.kind().word().to_owned());
+            targets.push(effect.action.target().word().to_owned());
+        }
+    }
+    let written = sqlx::query!(
+        "update rung set fired_at = fired.at, platform_fault = fired.fault
+         from unnest($1::uuid[], $2::int[], $3::timestamptz[], $4::bool[]) as fired (ladder_id, number, at, fault)
+         where rung.ladder_id = fired.ladder_id and rung.number = fired.number and rung.fired_at is null",
+        &ladders,
+        &numbers,
+        &times as &[Option<Timestamp>],
+        &faults
+    )
+    .execute(&mut *tx)
+    .await?;
+    if usize::try_from(written.rows_affected()).ok() != Some(fired.len()) {
+        return Err(sqlx::Error::RowNotFound.into());
+    }
+    sqlx::query!(
+        "insert into effect (id, ladder_id, rung, kind, target)
+         select * from unnest($1::uuid[], $2::uuid[], $3::int[], $4::text[], $5::text[])",
+        &ids,
+        &of,
+        &rungs,
+        &kinds,
+        &targets
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+fn fired_of(event: &Event) -> Option<(AssignmentId, &Fired)> {
+    if let Event::Fired(id, fired) = event { Some((*id, fired)) } else { None }
+}

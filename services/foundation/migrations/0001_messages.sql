@@ -1,0 +1,141 @@
+-- What every service's database holds beside its own tables: the log of its facts, what it has heard, what it was asked.
+
+create table log_head (
+    one boolean primary key default true check (one),
+    log_id uuid not null default gen_random_uuid(),
+    position bigint not null default 0,
+    cluster text not null
+);
+comment on table log_head is 'The one row under whose lock facts are numbered';
+comment on column log_head.one is 'Keeps it one row';
+comment on column log_head.log_id is 'Identity of the log; changes when the database was restored or the timeline changed';
+comment on column log_head.position is 'Position of the newest placed fact';
+comment on column log_head.cluster is 'System identifier and timeline of the server that log_id belongs to';
+
+create table outbox (
+    id bigint generated always as identity primary key,
+    event_id uuid not null,
+    subject text not null,
+    aggregate_id text not null,
+    payload bytea not null,
+    traceparent text,
+    occurred_at timestamptz not null default clock_timestamp(),
+    position bigint
+);
+comment on table outbox is 'Facts stated by this service; committed with the change they tell of, kept 30 days';
+comment on column outbox.id is 'Drawn after the row of the aggregate is locked: for one aggregate, id order is version order';
+comment on column outbox.event_id is 'CloudEvents id';
+comment on column outbox.subject is 'CloudEvents type and NATS subject';
+comment on column outbox.aggregate_id is 'What the fact is about';
+comment on column outbox.payload is 'The protobuf message';
+comment on column outbox.traceparent is 'W3C trace context of the stating transaction';
+comment on column outbox.occurred_at is 'When it was stated';
+comment on column outbox.position is 'Gap-free number in the log; null until placed';
+create index outbox_unplaced on outbox (id) where position is null;
+create unique index outbox_position on outbox (position);
+create index outbox_occurred_at on outbox (occurred_at);
+
+create table relay (
+    one boolean primary key default true check (one),
+    cursor bigint not null default 0
+);
+comment on table relay is 'How far the relay has published to NATS';
+comment on column relay.one is 'Keeps it one row';
+comment on column relay.cursor is 'Position up to which NATS acknowledged; moved by compare-and-set';
+
+create table consumer (
+    name text primary key,
+    confirmed bigint not null,
+    seen_at timestamptz not null default clock_timestamp(),
+    struck_off boolean not null default false
+);
+comment on table consumer is 'Who hears this log, and how far each has confirmed; nothing unconfirmed is deleted';
+comment on column consumer.name is 'Service that hears';
+comment on column consumer.confirmed is 'Position up to which it has handled everything';
+comment on column consumer.seen_at is 'When it last read';
+comment on column consumer.struck_off is 'Set by ops: no longer waited for';
+
+create table inbox (
+    consumer text not null,
+    event_id uuid not null,
+    state text not null check (state in ('done', 'parked', 'replay')),
+    subject text not null,
+    aggregate_id text not null,
+    payload bytea,
+    traceparent text,
+    reason text,
+    received_at timestamptz not null default clock_timestamp(),
+    arrival bigint generated always as identity,
+    primary key (consumer, event_id)
+);
+comment on table inbox is 'Facts heard: each is applied once; kept 45 days, longer than any log keeps its facts';
+comment on column inbox.consumer is 'Who hears';
+comment on column inbox.event_id is 'CloudEvents id';
+comment on column inbox.state is 'done; parked (a dead letter); replay (ops asked to apply it again)';
+comment on column inbox.subject is 'CloudEvents type';
+comment on column inbox.aggregate_id is 'Later facts about it park behind a parked one';
+comment on column inbox.payload is 'Kept while parked';
+comment on column inbox.traceparent is 'Kept while parked';
+comment on column inbox.reason is 'Why it was parked';
+comment on column inbox.received_at is 'When it was handled';
+comment on column inbox.arrival is 'Order of handling: parked facts are replayed in it';
+create index inbox_parked on inbox (consumer, aggregate_id, arrival) where state <> 'done';
+create index inbox_received_at on inbox (received_at);
+
+create table catchup (
+    consumer text not null,
+    source text not null,
+    log_id text not null default '',
+    after bigint not null default -1,
+    primary key (consumer, source)
+);
+comment on table catchup is 'How far a consumer has read each log that it hears';
+comment on column catchup.consumer is 'Who hears';
+comment on column catchup.source is 'Whose log';
+comment on column catchup.log_id is 'The log that the position belongs to';
+comment on column catchup.after is 'Everything up to here is in the inbox; -1 before the first read';
+
+create table request (
+    caller text not null,
+    request_id uuid not null,
+    method text not null,
+    body_hash bytea not null,
+    response bytea,
+    created_at timestamptz not null default clock_timestamp(),
+    primary key (caller, request_id)
+);
+comment on table request is 'Answers given to mutating calls, so that a repeated call gets the same one; kept 7 days';
+comment on column request.caller is 'Subject of the token';
+comment on column request.request_id is 'The caller''s own id of the call';
+comment on column request.method is 'Full name of the rpc';
+comment on column request.body_hash is 'SHA-256 of the request; another body under the same id is refused';
+comment on column request.response is 'The encoded answer';
+comment on column request.created_at is 'When it was first asked';
+create index request_created_at on request (created_at);
+
+create function cluster() returns text language sql stable as $$
+    select system_identifier || '/' || timeline_id from pg_control_system(), pg_control_checkpoint()
+$$;
+comment on function cluster() is 'Which server this is; differs after a restore into another cluster and after a failover';
+
+create function place() returns bigint language plpgsql as $$
+declare
+    head bigint;
+    placed bigint;
+begin
+    if not exists (select from outbox where position is null) then
+        return 0;
+    end if;
+    select position into head from log_head for update;
+    with unplaced as (select id from outbox where position is null order by id limit 500),
+         batch as (select id, row_number() over (order by id) as number from unplaced)
+    update outbox set position = head + batch.number from batch where outbox.id = batch.id;
+    get diagnostics placed = row_count;
+    update log_head set position = head + placed;
+    return placed;
+end
+$$;
+comment on function place() is 'Numbers committed facts, gap-free, and returns how many; any replica may call it at any time';
+
+insert into log_head (cluster) values (cluster());
+insert into relay default values;

@@ -1,0 +1,201 @@
+//! NATS JetStream: it makes facts fast and is trusted with nothing. A lost acknowledgement, a wiped stream or a dead
+//! server costs latency only, because every hearer also reads the log ([`crate::catchup`]).
+
+use std::time::Duration;
+
+use async_nats::connection::State;
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull};
+use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::{AckKind, Context, stream};
+use async_nats::{Client, HeaderMap};
+use bytes::Bytes;
+use futures::StreamExt as _;
+use rand::Rng as _;
+use secrecy::{ExposeSecret as _, SecretString};
+use uuid::Uuid;
+
+use crate::clock::Timestamp;
+use crate::db::Db;
+use crate::host::{self, Stop};
+use crate::inbox::{self, Outcome, Routes};
+
+/// The one stream.
+const STREAM: &str = "HAIQU";
+/// Shorter than any outbox keeps its facts, which is shorter than any inbox remembers them.
+const MAX_AGE: Duration = Duration::from_secs(3 * 24 * 3600);
+
+/// A fact as it travels.
+#[derive(Debug, Clone)]
+pub struct Fact {
+    /// CloudEvents id.
+    pub id: Uuid,
+    /// CloudEvents type and NATS subject.
+    pub subject: String,
+    /// What it is about.
+    pub aggregate: String,
+    /// The protobuf message.
+    pub payload: Bytes,
+    /// W3C trace context of the stating transaction.
+    pub traceparent: Option<String>,
+    /// When it was stated.
+    pub occurred_at: Timestamp,
+    /// Where it stands in the stating service's log.
+    pub position: i64,
+}
+
+/// A connection that comes and goes by itself.
+#[derive(Debug, Clone)]
+pub struct Bus {
+    client: Client,
+    jetstream: Context,
+}
+
+impl Bus {
+    /// Whether NATS is reachable now.
+    pub fn connected(&self) -> bool {
+        self.client.connection_state() == State::Connected
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the relay is the one publisher")]
+    pub(crate) async fn publish(&self, facts: Vec<Fact>) -> anyhow::Result<()> {
+        let mut pending = Vec::with_capacity(facts.len());
+        for fact in facts {
+            let headers = headers(&fact);
+            let message =
+                PublishMessage::build().payload(fact.payload).headers(headers).message_id(fact.id.to_string());
+            pending.push(self.jetstream.send_publish(fact.subject, message).await?);
+        }
+        for acknowledgement in pending {
+            if let Err(error) = acknowledgement.await {
+                // The stream may be gone with its store; it is made again and the batch is published again.
+                self.stream().await?;
+                return Err(error.into());
+            }
+        }
+        Ok(())
+    }
+
+    async fn stream(&self) -> anyhow::Result<stream::Stream> {
+        let config = stream::Config {
+            name: STREAM.into(),
+            subjects: vec!["haiqu.>".into()],
+            max_age: MAX_AGE,
+            duplicate_window: Duration::from_secs(120),
+            ..stream::Config::default()
+        };
+        Ok(self.jetstream.get_or_create_stream(config).await?)
+    }
+
+    async fn consumer(&self, routes: &Routes) -> anyhow::Result<PullConsumer> {
+        let config = pull::Config {
+            durable_name: Some(routes.consumer.into()),
+            filter_subjects: routes.subjects().map(Into::into).collect(),
+            ack_policy: AckPolicy::Explicit,
+            deliver_policy: DeliverPolicy::All,
+            ack_wait: Duration::from_secs(30),
+            max_deliver: -1,
+            ..pull::Config::default()
+        };
+        Ok(self.stream().await?.get_or_create_consumer(routes.consumer, config).await?)
+    }
+}
+
+/// Connects in the background: a service starts and works without NATS.
+pub async fn connect(url: &SecretString, name: &str) -> anyhow::Result<Bus> {
+    let client = async_nats::ConnectOptions::new()
+        .name(name)
+        .retry_on_initial_connect()
+        .ping_interval(Duration::from_secs(5))
+        .connection_timeout(Duration::from_secs(2))
+        .reconnect_delay_callback(|attempts| Duration::from_millis(50 * (1 << attempts.min(5))))
+        .connect(url.expose_secret())
+        .await?;
+    let jetstream = async_nats::jetstream::new(client.clone());
+    Ok(Bus { client, jetstream })
+}
+
+fn headers(fact: &Fact) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert("ce-specversion", "1.0");
+    headers.insert("ce-id", fact.id.to_string());
+    headers.insert("ce-type", fact.subject.clone());
+    headers.insert("ce-source", format!("/haiqu/{}", fact.subject.split('.').nth(1).unwrap_or_default()));
+    headers.insert("ce-subject", fact.aggregate.clone());
+    headers.insert("ce-time", fact.occurred_at.to_rfc3339());
+    headers.insert("ce-datacontenttype", "application/protobuf");
+    headers.insert("haiqu-position", fact.position.to_string());
+    if let Some(traceparent) = &fact.traceparent {
+        headers.insert("traceparent", traceparent.clone());
+    }
+    headers
+}
+
+fn read(message: &async_nats::Message) -> Option<Fact> {
+    let headers = message.headers.as_ref()?;
+    let header = |name: &str| headers.get(name).map(async_nats::HeaderValue::as_str);
+    Some(Fact {
+        id: header("ce-id")?.parse().ok()?,
+        subject: message.subject.to_string(),
+        aggregate: header("ce-subject")?.to_owned(),
+        payload: message.payload.clone(),
+        traceparent: header("traceparent").map(str::to_owned),
+        occurred_at: header("ce-time")?.parse().ok()?,
+        position: header("haiqu-position")?.parse().ok()?,
+    })
+}
+
+/// Hears facts until told to stop; whatever ends the subscription, it is built again.
+pub async fn subscribe(db: Db, bus: Bus, routes: Routes, stop: Stop) -> anyhow::Result<()> {
+    while !stop.requested() {
+        let ended = tokio::select! {
+            () = stop.wait() => return Ok(()),
+            ended = consume(&db, &bus, &routes, &stop) => ended,
+        };
+        if let Err(error) = ended {
+            tracing::debug!(error = %format!("{error:#}"), "subscription ended, building it again");
+        }
+        let jitter = rand::rng().random_range(0..200);
+        tokio::select! {
+            () = stop.wait() => {}
+            () = host::pause(Duration::from_millis(300 + jitter)) => {}
+        }
+    }
+    Ok(())
+}
+
+async fn consume(db: &Db, bus: &Bus, routes: &Routes, stop: &Stop) -> anyhow::Result<()> {
+    let consumer = bus.consumer(routes).await?;
+    let mut messages = consumer
+        .stream()
+        .max_messages_per_batch(100)
+        .heartbeat(Duration::from_secs(2))
+        .expires(Duration::from_secs(10))
+        .messages()
+        .await?;
+    while !stop.requested() {
+        let message = messages.next().await.ok_or_else(|| anyhow::anyhow!("the subscription is gone"))??;
+        let work = handle(db.clone(), routes.clone(), message);
+        // A task of its own: a stop ends the waiting, not the work in hand.
+        tokio::spawn(work).await?;
+    }
+    Ok(())
+}
+
+async fn handle(db: Db, routes: Routes, message: async_nats::jetstream::Message) {
+    let answered = match read(&message) {
+        Some(fact) => match inbox::apply(&db, &routes, fact).await {
+            Outcome::Handled => message.double_ack().await,
+            Outcome::Retry => {
+                let attempts = message.info().map(|info| info.delivered).unwrap_or(1).clamp(1, 8);
+                message.ack_with(AckKind::Nak(Some(Duration::from_millis(50 << attempts)))).await
+            }
+        },
+        None => {
+            tracing::error!(subject = %message.subject, "not one of our facts: its headers are missing or wrong; dropped");
+            message.double_ack_with(AckKind::Term).await
+        }
+    };
+    if let Err(error) = answered {
+        tracing::debug!(%error, "acknowledgement lost; the fact comes again and the inbox drops it");
+    }
+}

@@ -1,0 +1,140 @@
+//! The hearing side of catch-up: what NATS did not bring is read from the stating service's log.
+//!
+//! Every few seconds a consumer reads what is past its watermark and older than a grace time (younger facts are still on
+//! their way over NATS) and applies what its inbox lacks. So everything arrives, once in effect, with NATS dead, wiped or
+//! rolled back.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use chrono::TimeDelta;
+use proto::events::v1::{LoggedEvent, ReadRequest, ReadResponse};
+use sqlx::PgConnection;
+
+use crate::auth::Credentials;
+use crate::bus::{Bus, Fact};
+use crate::clock;
+use crate::db::Db;
+use crate::host::{self, Stop};
+use crate::inbox::{self, Outcome, Routes};
+use crate::rpc::client::{self, Peer};
+
+/// How often a log is read.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// How long NATS has to bring a fact before it is looked for.
+const GRACE: TimeDelta = TimeDelta::seconds(3);
+const LIMIT: i32 = 500;
+
+/// One log that a consumer hears.
+#[derive(Clone)]
+pub struct Source {
+    /// Name of the stating service.
+    pub name: String,
+    /// Where its log is served.
+    pub peer: Peer,
+}
+
+/// The logs that these routes hear, with their addresses. Fails when the configuration lacks one.
+pub fn sources(
+    routes: &Routes,
+    peers: &crate::config::Peers,
+    credentials: &Credentials,
+) -> anyhow::Result<Vec<Source>> {
+    let mut names: Vec<_> = routes.subjects().filter_map(|subject| subject.split('.').nth(1)).collect();
+    names.dedup();
+    let source = |name: &str| Ok(Source { name: name.to_owned(), peer: client::peer(name, peers, credentials)? });
+    names.into_iter().map(source).collect()
+}
+
+/// Reads one log until told to stop.
+pub async fn run(db: Db, bus: Bus, routes: Routes, source: Source, stop: Stop) -> anyhow::Result<()> {
+    let mut failing = false;
+    while !stop.requested() {
+        let caught_up = tokio::spawn(pass(db.clone(), bus.clone(), routes.clone(), source.clone())).await?;
+        match caught_up {
+            Ok(true) => continue,
+            Ok(false) => failing = false,
+            Err(error) if !failing => {
+                failing = true;
+                tracing::warn!(source = source.name, error = %format!("{error:#}"), "cannot catch up now");
+            }
+            Err(_) => {}
+        }
+        tokio::select! {
+            () = stop.wait() => {}
+            () = host::pause(INTERVAL) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Reads and applies one page; true when there is more to read at once.
+async fn pass(db: Db, bus: Bus, routes: Routes, source: Source) -> anyhow::Result<bool> {
+    inbox::replay(&db, &routes).await?;
+    let mark = watermark(&db, routes.consumer, &source.name).await?;
+    let request =
+        ReadRequest { consumer: routes.consumer.into(), log_id: mark.log_id, after: mark.after, limit: LIMIT };
+    let ReadResponse { log_id, events, next, .. } = source.peer.event_log().read(request).await?.into_inner();
+    let now = clock::now(&mut *db.work.acquire().await?).await?;
+    let grace = if bus.connected() { GRACE } else { TimeDelta::zero() };
+    let read = events.len();
+    let ripe: Vec<Fact> =
+        events.into_iter().filter_map(fact).take_while(|fact| fact.occurred_at + grace <= now).collect();
+    let (all, reached) = (ripe.len() == read, ripe.last().map(|fact| fact.position));
+    for fact in inbox::missing(&db, routes.consumer, ripe).await? {
+        let id = fact.id;
+        if inbox::apply(&db, &routes, fact).await == Outcome::Retry {
+            anyhow::bail!("fact {id} cannot be applied yet");
+        }
+    }
+    let reached = if all { Some(next) } else { reached };
+    let mut connection = db.work.acquire().await?;
+    if let Some(after) = reached {
+        advance(&mut connection, routes.consumer, &source.name, &log_id, after).await?;
+    }
+    Ok(all && read == usize::try_from(LIMIT)?)
+}
+
+fn fact(event: LoggedEvent) -> Option<Fact> {
+    let fact = Fact {
+        id: event.event_id.parse().ok()?,
+        subject: event.subject,
+        aggregate: event.aggregate_id,
+        payload: Bytes::from(event.payload),
+        traceparent: Some(event.traceparent).filter(|text| !text.is_empty()),
+        occurred_at: clock::from_wire(&event.occurred_at?)?,
+        position: event.position,
+    };
+    Some(fact)
+}
+
+struct Watermark {
+    log_id: String,
+    after: i64,
+}
+
+async fn watermark(db: &Db, consumer: &str, source: &str) -> sqlx::Result<Watermark> {
+    let row = sqlx::query_as!(
+        Watermark,
+        "select log_id, after from catchup where consumer = $1 and source = $2",
+        consumer,
+        source
+    );
+    Ok(row.fetch_optional(&db.work).await?.unwrap_or(Watermark { log_id: String::new(), after: -1 }))
+}
+
+/// Moves the watermark forward within a log, or onto another log.
+async fn advance(tx: &mut PgConnection, consumer: &str, source: &str, log_id: &str, after: i64) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into catchup as mark (consumer, source, log_id, after) values ($1, $2, $3, $4)
+         on conflict (consumer, source) do update set log_id = excluded.log_id, after = excluded.after
+         where mark.log_id <> excluded.log_id or mark.after < excluded.after",
+        consumer,
+        source,
+        log_id,
+        after
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}

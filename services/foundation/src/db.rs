@@ -1,0 +1,156 @@
+//! Postgres: pools, the schema check, transactions.
+//!
+//! A cancelled `begin()` can leave a pooled connection inside an open transaction, and tonic cancels handlers when a
+//! client goes away. So every connection is rolled back when it returns to its pool, and write handlers run in a task of
+//! their own ([`crate::rpc::once`]). Pools are small: at most 12 connections a process, added up in `k8s/`.
+
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret as _, SecretString};
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection as _, PgConnection, PgPool, Postgres, Transaction};
+use tokio::sync::watch;
+
+/// The migrations of the tables that foundation itself keeps in every database.
+static MESSAGES: Migrator = sqlx::migrate!();
+
+/// A service's own tables.
+#[derive(Debug, Clone, Copy)]
+pub struct Schema {
+    /// Name of the service.
+    pub name: &'static str,
+    /// Its migrations, numbered from 1 without gaps.
+    pub migrations: &'static Migrator,
+}
+
+/// The service's database.
+#[derive(Debug, Clone)]
+pub struct Db {
+    /// For handlers of calls.
+    pub rpc: PgPool,
+    /// For the relay, consumers and schedules.
+    pub work: PgPool,
+    options: PgConnectOptions,
+    commits: watch::Sender<u64>,
+}
+
+/// Why the database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SchemaError {
+    /// Not migrated, or too far.
+    #[error("the schema of {name} is at version {found}, this program runs on {own} and {}: run `haiqu migrate {name}` of the right release", own + 1)]
+    Version {
+        /// The service.
+        name: &'static str,
+        /// What the database has.
+        found: i64,
+        /// What this program was built with.
+        own: i64,
+    },
+    /// It cannot be asked.
+    #[error("database")]
+    Database(#[from] sqlx::Error),
+}
+
+impl Db {
+    /// Begins a transaction on the pool for background work.
+    pub async fn begin(&self) -> sqlx::Result<Transaction<'static, Postgres>> {
+        self.work.begin().await
+    }
+
+    /// Commits, and wakes whoever waits for something to do: the relay and the schedules of this process.
+    pub async fn commit(&self, tx: Transaction<'static, Postgres>) -> sqlx::Result<()> {
+        tx.commit().await?;
+        self.commits.send_modify(|count| *count += 1);
+        Ok(())
+    }
+
+    /// Tells of commits of this process.
+    pub fn commits(&self) -> watch::Receiver<u64> {
+        self.commits.subscribe()
+    }
+
+    /// The same database through a small pool of its own, so that no other work can hold it up.
+    pub fn separate(&self, connections: u32) -> Db {
+        let pool = pool(connections, &self.options);
+        Db { rpc: pool.clone(), work: pool, options: self.options.clone(), commits: self.commits.clone() }
+    }
+}
+
+/// Connects, waiting for the server with backoff; refuses a schema that is neither this program's nor the next.
+pub async fn connect(url: &SecretString, schema: Schema) -> anyhow::Result<Db> {
+    let options = PgConnectOptions::from_str(url.expose_secret())?.application_name(schema.name);
+    let rpc = pool(6, &options);
+    let mut wait = Duration::from_millis(50);
+    loop {
+        match check(&rpc, schema).await {
+            Ok(()) => break,
+            Err(error @ SchemaError::Version { .. }) => return Err(error.into()),
+            Err(SchemaError::Database(error)) => {
+                tracing::warn!(error = %Chain(&error), "waiting for the database");
+                crate::host::pause(wait).await;
+                wait = (wait * 2).min(Duration::from_secs(1));
+            }
+        }
+    }
+    Ok(Db { rpc, work: pool(4, &options), options, commits: watch::Sender::new(0) })
+}
+
+fn pool(connections: u32, options: &PgConnectOptions) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(Duration::from_secs(2))
+        .test_before_acquire(false)
+        .after_release(|connection, _| Box::pin(async move { rolled_back(connection).await }))
+        .connect_lazy_with(options.clone())
+}
+
+/// Leaves no transaction open behind a cancelled borrower.
+async fn rolled_back(connection: &mut PgConnection) -> sqlx::Result<bool> {
+    sqlx::raw_sql("rollback").execute(connection).await.map(|_| true)
+}
+
+async fn check(pool: &PgPool, schema: Schema) -> Result<(), SchemaError> {
+    let mut connection = pool.acquire().await?;
+    let asked = sqlx::query_scalar("select coalesce(max(version), 0) from _sqlx_migrations where success");
+    let found: i64 = match asked.fetch_one(&mut *connection).await {
+        Ok(found) => found,
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P01") => 0,
+        Err(error) => return Err(error.into()),
+    };
+    let own = schema.migrations.iter().map(|migration| migration.version).max().unwrap_or(0);
+    match found == own || found == own + 1 {
+        true => Ok(()),
+        false => Err(SchemaError::Version { name: schema.name, found, own }),
+    }
+}
+
+/// Brings the database to this program's schema. Only migration jobs do this.
+pub async fn migrate(url: &SecretString, schema: Schema) -> anyhow::Result<()> {
+    let mut connection = PgConnection::connect(url.expose_secret()).await?;
+    // A role's limits are for its services; building an index may take longer.
+    sqlx::raw_sql("set transaction_timeout = 0; set idle_in_transaction_session_timeout = 0")
+        .execute(&mut connection)
+        .await?;
+    MESSAGES.run(&mut connection).await?;
+    schema.migrations.run(&mut connection).await?;
+    connection.close().await?;
+    Ok(())
+}
+
+/// An error with everything that caused it, on one line.
+pub struct Chain<'e>(pub &'e (dyn std::error::Error + 'static));
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut source = self.0.source();
+        while let Some(cause) = source {
+            write!(f, ": {cause}")?;
+            source = cause.source();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,106 @@
+//! The serving side of catch-up: every service answers `EventLogService.Read` from its outbox.
+
+use proto::events::v1::event_log_service_server::{EventLogService, EventLogServiceServer};
+use proto::events::v1::{LoggedEvent, ReadRequest, ReadResponse};
+use proto::topology;
+use tonic::{Request, Response, Status};
+
+use crate::db::Db;
+use crate::rpc::{Violations, internal};
+use crate::{auth, clock, outbox};
+
+/// Serves the log of one service.
+#[derive(Debug, Clone)]
+pub struct EventLog {
+    db: Db,
+    publisher: &'static str,
+}
+
+impl EventLog {
+    /// The gRPC service for this publisher's log.
+    pub fn server(db: Db, publisher: &'static str) -> EventLogServiceServer<EventLog> {
+        EventLogServiceServer::new(EventLog { db, publisher })
+    }
+
+    async fn read_after(&self, request: &ReadRequest, limit: i64) -> sqlx::Result<ReadResponse> {
+        outbox::place(&self.db).await?;
+        let mut tx = self.db.begin().await?;
+        let head = sqlx::query!("select log_id, position from log_head").fetch_one(&mut *tx).await?;
+        let log_id = head.log_id.to_string();
+        let known = request.after <= head.position && (request.log_id.is_empty() || request.log_id == log_id);
+        // Another log, or a position past the head: the hearer rereads everything and its inbox sorts it out.
+        let after = if known { request.after } else { 0 };
+        let confirmed = sqlx::query_scalar!(
+            r#"update consumer set seen_at = clock_timestamp(),
+                   confirmed = case when $2::bigint < 0 then confirmed else $2::bigint end
+               where name = $1 returning confirmed"#,
+            request.consumer,
+            after
+        )
+        .fetch_one(&mut *tx)
+        .await?;
+        let after = if after < 0 { confirmed } else { after };
+        let subjects: Vec<String> =
+            topology::subjects(self.publisher, &request.consumer).into_iter().map(str::to_owned).collect();
+        let rows = sqlx::query!(
+            r#"select position as "position!", event_id, subject, aggregate_id, payload, occurred_at, traceparent
+               from outbox where position > $1 and subject = any($2) order by position limit $3"#,
+            after,
+            &subjects,
+            limit
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        let full = i64::try_from(rows.len()).is_ok_and(|rows| rows == limit);
+        let next = rows.last().filter(|_| full).map_or(head.position, |row| row.position);
+        let events = rows.into_iter().map(|row| LoggedEvent {
+            position: row.position,
+            event_id: row.event_id.to_string(),
+            subject: row.subject,
+            aggregate_id: row.aggregate_id,
+            payload: row.payload.into(),
+            occurred_at: Some(clock::to_wire(row.occurred_at)),
+            traceparent: row.traceparent.unwrap_or_default(),
+        });
+        Ok(ReadResponse { log_id, head: head.position, events: events.collect(), next })
+    }
+}
+
+/// Makes the consumers that the topology names known to the log; a new one starts at "now".
+pub async fn register_consumers(db: &Db, publisher: &'static str) -> sqlx::Result<()> {
+    let names: Vec<String> = topology::consumers(publisher).into_iter().map(str::to_owned).collect();
+    sqlx::query!(
+        "insert into consumer (name, confirmed) select name, position from unnest($1::text[]) as name, log_head
+         on conflict do nothing",
+        &names
+    )
+    .execute(&db.work)
+    .await?;
+    Ok(())
+}
+
+#[tonic::async_trait]
+impl EventLogService for EventLog {
+    async fn read(&self, request: Request<ReadRequest>) -> Result<Response<ReadResponse>, Status> {
+        let caller = auth::caller(&request)?;
+        let request = request.into_inner();
+        let mut violations = Violations::default();
+        violations.require(
+            topology::consumers(self.publisher).contains(&request.consumer.as_str()),
+            "consumer",
+            "is not a consumer of this service in the topology",
+        );
+        violations.require((0..=1000).contains(&request.limit), "limit", "must be 1 to 1000, or 0 for 500");
+        violations.require(request.after >= -1, "after", "must be a position, 0, or -1");
+        violations.finish()?;
+        if caller.subject != request.consumer {
+            return Err(Status::permission_denied("a service reads logs for itself only"));
+        }
+        let limit = if request.limit == 0 { 500 } else { i64::from(request.limit) };
+        let db = self.clone();
+        // A task of its own: a client that goes away must not cancel a transaction half-way.
+        let read = tokio::spawn(async move { db.read_after(&request, limit).await }).await;
+        read.map_err(internal)?.map(Response::new).map_err(internal)
+    }
+}

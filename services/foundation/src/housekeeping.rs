@@ -1,0 +1,67 @@
+//! Deleting what is no longer needed, in batches. Lifetimes: stream 3 days < outbox 30 < inbox 45, so that a fact is
+//! remembered as handled for longer than anybody can bring it again.
+
+use std::time::Duration;
+
+use crate::db::{Chain, Db};
+use crate::host::{self, Stop};
+
+const INTERVAL: Duration = Duration::from_secs(600);
+
+/// Cleans until told to stop.
+pub async fn run(db: Db, stop: Stop) -> anyhow::Result<()> {
+    while !stop.requested() {
+        tokio::select! {
+            () = stop.wait() => return Ok(()),
+            () = host::pause(INTERVAL) => {}
+        }
+        if let Err(error) = clean(&db).await {
+            tracing::warn!(error = %Chain(&error), "old rows stay for now");
+        }
+    }
+    Ok(())
+}
+
+/// Deletes old rows; facts that a consumer has not confirmed stay, and say so after 20 days.
+pub async fn clean(db: &Db) -> sqlx::Result<()> {
+    let stale = sqlx::query_scalar!(
+        r#"select name from consumer where not struck_off and exists (
+               select from outbox where position = consumer.confirmed + 1 and occurred_at < now() - interval '20 days')"#
+    );
+    for name in stale.fetch_all(&db.work).await? {
+        tracing::error!(
+            consumer = name,
+            "has not confirmed facts older than 20 days; they are kept until ops strikes it off"
+        );
+    }
+    while outbox(db).await? + inbox(db).await? + requests(db).await? > 0 {}
+    Ok(())
+}
+
+async fn outbox(db: &Db) -> sqlx::Result<u64> {
+    let deleted = sqlx::query!(
+        "delete from outbox where id in (
+             select id from outbox where occurred_at < now() - interval '30 days'
+             and position <= coalesce((select min(confirmed) from consumer where not struck_off), position)
+             order by occurred_at limit 1000)"
+    );
+    Ok(deleted.execute(&db.work).await?.rows_affected())
+}
+
+async fn inbox(db: &Db) -> sqlx::Result<u64> {
+    let deleted = sqlx::query!(
+        "delete from inbox where (consumer, event_id) in (
+             select consumer, event_id from inbox
+             where received_at < now() - interval '45 days' and state = 'done' order by received_at limit 1000)"
+    );
+    Ok(deleted.execute(&db.work).await?.rows_affected())
+}
+
+async fn requests(db: &Db) -> sqlx::Result<u64> {
+    let deleted = sqlx::query!(
+        "delete from request where (caller, request_id) in (
+             select caller, request_id from request
+             where created_at < now() - interval '7 days' order by created_at limit 1000)"
+    );
+    Ok(deleted.execute(&db.work).await?.rows_affected())
+}

@@ -1,0 +1,247 @@
+//! Hearing facts: each is applied once, in one transaction with the inbox row that remembers it.
+//!
+//! A handler answers `Ok`, [`Failure::Retry`] (something is away, try again) or [`Failure::Park`] (this fact can't be
+//! applied as things are: a dead letter for a person to look at). Later facts about the same aggregate park behind a
+//! parked one; a replay takes them in the order they arrived.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use proto::Event;
+use sqlx::PgConnection;
+use tracing::Instrument as _;
+
+use crate::BoxFuture;
+use crate::bus::Fact;
+use crate::db::{Chain, Db};
+use crate::telemetry;
+
+/// Why a fact was not applied.
+#[derive(Debug)]
+pub enum Failure {
+    /// Try again: what failed may pass.
+    Retry(Box<dyn std::error::Error + Send + Sync>),
+    /// Trying again would fail the same way.
+    Park(String),
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Failure {
+        Failure::Retry(error.into())
+    }
+}
+
+/// What became of a fact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Applied, applied before, or parked: nothing more to do.
+    Handled,
+    /// To be brought again.
+    Retry,
+}
+
+type Handler = Arc<dyn for<'c> Fn(&'c mut PgConnection, Fact) -> BoxFuture<'c, Result<(), Failure>> + Send + Sync>;
+
+/// What a service hears, and the function for each.
+#[derive(Clone)]
+pub struct Routes {
+    /// Name of the hearing service, of its inbox and of its durable consumer.
+    pub consumer: &'static str,
+    handlers: BTreeMap<&'static str, Handler>,
+}
+
+impl Routes {
+    /// Hears nothing yet.
+    pub fn new(consumer: &'static str) -> Routes {
+        Routes { consumer, handlers: BTreeMap::new() }
+    }
+
+    /// Hears one more event. The handler works in the transaction of the inbox row; it neither commits nor sleeps.
+    pub fn on<E, F>(mut self, handler: F) -> Routes
+    where
+        E: Event + 'static,
+        F: for<'c> Fn(&'c mut PgConnection, E) -> BoxFuture<'c, Result<(), Failure>> + Send + Sync + 'static,
+    {
+        let decoding: Handler = Arc::new(move |tx, fact| match E::decode(fact.payload) {
+            Ok(event) => handler(tx, event),
+            Err(error) => Box::pin(async move { Err(Failure::Park(format!("undecodable: {error}"))) }),
+        });
+        self.handlers.insert(E::SUBJECT, decoding);
+        self
+    }
+
+    /// The subjects heard.
+    pub fn subjects(&self) -> impl Iterator<Item = &'static str> {
+        self.handlers.keys().copied()
+    }
+
+    /// Whether nothing is heard at all.
+    pub fn is_empty(&self) -> bool {
+        self.handlers.is_empty()
+    }
+}
+
+/// Applies a fact unless it was applied before.
+pub async fn apply(db: &Db, routes: &Routes, fact: Fact) -> Outcome {
+    let span = tracing::info_span!("hear", otel.kind = "consumer", messaging.system = "nats", subject = %fact.subject);
+    telemetry::continue_trace(&span, fact.traceparent.as_deref());
+    let id = fact.id;
+    match in_transaction(db, routes, fact).instrument(span).await {
+        Ok(()) => Outcome::Handled,
+        Err(error) => {
+            let error = error.to_string();
+            tracing::warn!(event = %id, consumer = routes.consumer, error, "a fact is brought again later");
+            Outcome::Retry
+        }
+    }
+}
+
+async fn in_transaction(db: &Db, routes: &Routes, fact: Fact) -> Result<(), Retry> {
+    let mut tx = db.begin().await?;
+    if !first_time(&mut tx, routes.consumer, &fact).await? {
+        return Ok(());
+    }
+    if parked_before(&mut tx, routes.consumer, &fact).await? {
+        park(&mut tx, routes.consumer, &fact, "behind a parked fact of the same aggregate").await?;
+        return Ok(db.commit(tx).await?);
+    }
+    match dispatch(&mut tx, routes, fact.clone()).await {
+        Ok(()) => Ok(db.commit(tx).await?),
+        Err(Failure::Retry(error)) => Err(Retry(error)),
+        Err(Failure::Park(reason)) => {
+            tx.rollback().await?;
+            let mut tx = db.begin().await?;
+            if first_time(&mut tx, routes.consumer, &fact).await? {
+                park(&mut tx, routes.consumer, &fact, &reason).await?;
+            }
+            tracing::error!(event = %fact.id, subject = fact.subject, consumer = routes.consumer, reason,
+                "a fact is parked: look with `haiqu dead-letters`");
+            Ok(db.commit(tx).await?)
+        }
+    }
+}
+
+async fn dispatch(tx: &mut PgConnection, routes: &Routes, fact: Fact) -> Result<(), Failure> {
+    match routes.handlers.get(fact.subject.as_str()) {
+        Some(handler) => handler(tx, fact).await,
+        None => Err(Failure::Park("nobody here hears this subject".into())),
+    }
+}
+
+/// Remembers the fact; false when it is known already. Waits for a replica that is applying it right now.
+async fn first_time(tx: &mut PgConnection, consumer: &str, fact: &Fact) -> sqlx::Result<bool> {
+    let inserted = sqlx::query!(
+        "insert into inbox (consumer, event_id, state, subject, aggregate_id) values ($1, $2, 'done', $3, $4)
+         on conflict do nothing",
+        consumer,
+        fact.id,
+        fact.subject,
+        fact.aggregate
+    );
+    Ok(inserted.execute(tx).await?.rows_affected() == 1)
+}
+
+async fn parked_before(tx: &mut PgConnection, consumer: &str, fact: &Fact) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (select from inbox where consumer = $1 and aggregate_id = $2 and state <> 'done') as "parked!""#,
+        consumer,
+        fact.aggregate
+    )
+    .fetch_one(tx)
+    .await
+}
+
+async fn park(tx: &mut PgConnection, consumer: &str, fact: &Fact, reason: &str) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update inbox set state = 'parked', payload = $3, traceparent = $4, reason = $5
+         where consumer = $1 and event_id = $2",
+        consumer,
+        fact.id,
+        &fact.payload[..],
+        fact.traceparent,
+        reason
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Which of these facts the consumer has not handled yet.
+pub async fn missing(db: &Db, consumer: &str, facts: Vec<Fact>) -> sqlx::Result<Vec<Fact>> {
+    let ids: Vec<_> = facts.iter().map(|fact| fact.id).collect();
+    let known =
+        sqlx::query_scalar!("select event_id from inbox where consumer = $1 and event_id = any($2)", consumer, &ids)
+            .fetch_all(&db.work)
+            .await?;
+    Ok(facts.into_iter().filter(|fact| !known.contains(&fact.id)).collect())
+}
+
+/// Applies the dead letters that ops asked to replay, oldest first; the first that fails parks again with its followers.
+pub async fn replay(db: &Db, routes: &Routes) -> Result<(), Retry> {
+    loop {
+        let mut tx = db.begin().await?;
+        let next = sqlx::query!(
+            r#"select event_id, subject, aggregate_id, payload as "payload!", traceparent, received_at
+               from inbox where consumer = $1 and state = 'replay' order by arrival limit 1 for update skip locked"#,
+            routes.consumer
+        )
+        .fetch_optional(&mut *tx)
+        .await?;
+        let Some(row) = next else { return Ok(()) };
+        let fact = Fact {
+            id: row.event_id,
+            subject: row.subject,
+            aggregate: row.aggregate_id,
+            payload: row.payload.into(),
+            traceparent: row.traceparent,
+            occurred_at: row.received_at,
+            position: 0,
+        };
+        match dispatch(&mut tx, routes, fact.clone()).await {
+            Ok(()) => {
+                done(&mut tx, routes.consumer, &fact).await?;
+                db.commit(tx).await?;
+            }
+            Err(Failure::Retry(error)) => return Err(Retry(error)),
+            Err(Failure::Park(reason)) => {
+                tx.rollback().await?;
+                park_all(db, routes.consumer, &fact, &reason).await?;
+            }
+        }
+    }
+}
+
+async fn done(tx: &mut PgConnection, consumer: &str, fact: &Fact) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update inbox set state = 'done', payload = null, reason = null where consumer = $1 and event_id = $2",
+        consumer,
+        fact.id
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+async fn park_all(db: &Db, consumer: &str, fact: &Fact, reason: &str) -> sqlx::Result<()> {
+    let mut tx = db.begin().await?;
+    sqlx::query!(
+        "update inbox set state = 'parked' where consumer = $1 and aggregate_id = $2 and state = 'replay'",
+        consumer,
+        fact.aggregate
+    )
+    .execute(&mut *tx)
+    .await?;
+    park(&mut tx, consumer, fact, reason).await?;
+    tx.commit().await
+}
+
+/// Something is away; the fact is brought again.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", Chain(self.0.as_ref()))]
+pub struct Retry(Box<dyn std::error::Error + Send + Sync>);
+
+impl From<sqlx::Error> for Retry {
+    fn from(error: sqlx::Error) -> Retry {
+        Retry(error.into())
+    }
+}

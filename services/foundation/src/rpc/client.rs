@@ -1,0 +1,63 @@
+//! Calling other services, as this service.
+
+use std::time::Duration;
+
+use proto::events::v1::event_log_service_client::EventLogServiceClient;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::auth::Credentials;
+use crate::config::Peers;
+use crate::telemetry;
+
+/// Another service.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    channel: Channel,
+    credentials: Credentials,
+}
+
+/// Another service by its name. Connects when it is first called.
+pub fn peer(name: &str, peers: &Peers, credentials: &Credentials) -> anyhow::Result<Peer> {
+    let url = peers.0.get(name).ok_or_else(|| anyhow::anyhow!("HAIQU_PEERS does not say where `{name}` is"))?;
+    let endpoint = Endpoint::from_shared(url.clone())?
+        .connect_timeout(Duration::from_secs(2))
+        .timeout(Duration::from_secs(5))
+        .http2_keep_alive_interval(Duration::from_secs(10))
+        .keep_alive_timeout(Duration::from_secs(3))
+        .tcp_nodelay(true);
+    Ok(Peer { channel: endpoint.connect_lazy(), credentials: credentials.clone() })
+}
+
+impl Peer {
+    /// For a generated client: the channel.
+    pub fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    /// The message with this service's token and trace context.
+    pub async fn request<T>(&self, message: T) -> Result<tonic::Request<T>, tonic::Status> {
+        let mut request = tonic::Request::new(message);
+        request.metadata_mut().insert("authorization", self.credentials.authorization().await?);
+        if let Some(traceparent) = telemetry::traceparent().and_then(|text| text.parse().ok()) {
+            request.metadata_mut().insert("traceparent", traceparent);
+        }
+        Ok(request)
+    }
+
+    pub(crate) fn event_log(&self) -> LogReader {
+        LogReader(self.clone())
+    }
+}
+
+pub(crate) struct LogReader(Peer);
+
+impl LogReader {
+    pub(crate) async fn read(
+        &self,
+        request: proto::events::v1::ReadRequest,
+    ) -> Result<tonic::Response<proto::events::v1::ReadResponse>, tonic::Status> {
+        let request = self.0.request(request).await?;
+        // A page of 500 facts; each is well below a kilobyte, the limit leaves room.
+        EventLogServiceClient::new(self.0.channel()).max_decoding_message_size(16 << 20).read(request).await
+    }
+}

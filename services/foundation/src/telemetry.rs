@@ -1,0 +1,114 @@
+//! Logs as JSON lines on standard output; with an OTLP endpoint also traces, metrics and logs to it.
+//!
+//! The W3C context rides on gRPC metadata, in the outbox row, in NATS headers and wherever work is stored for later, so one
+//! trace runs from the call to the last effect. The exporters' own libraries are kept out of the exported layers, or each
+//! export would cause the next.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use opentelemetry::propagation::TextMapPropagator as _;
+use opentelemetry::trace::{TraceContextExt as _, TracerProvider as _};
+use opentelemetry::{Context, KeyValue};
+use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
+use opentelemetry_otlp::WithExportConfig as _;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::logs::SdkLoggerProvider;
+use opentelemetry_sdk::metrics::SdkMeterProvider;
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing::Span;
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, filter};
+
+use crate::config;
+
+/// What must be flushed at the end.
+#[derive(Debug, Default)]
+pub struct Telemetry(Option<Providers>);
+
+#[derive(Debug)]
+struct Providers {
+    traces: SdkTracerProvider,
+    metrics: SdkMeterProvider,
+    logs: SdkLoggerProvider,
+}
+
+/// Starts logging, and exporting where the configuration names an endpoint.
+pub fn start(service: &'static str, config: &config::Service) -> anyhow::Result<Telemetry> {
+    let lines = tracing_subscriber::fmt::layer().json().with_filter(EnvFilter::try_new(&config.log)?);
+    let registry = tracing_subscriber::registry().with(lines);
+    let Some(endpoint) = &config.otlp_endpoint else {
+        registry.init();
+        return Ok(Telemetry(None));
+    };
+    let providers = exporters(service, endpoint)?;
+    let spans = tracing_opentelemetry::layer().with_tracer(providers.traces.tracer("haiqu"));
+    let logs = OpenTelemetryTracingBridge::new(&providers.logs);
+    registry.with(spans.with_filter(ours())).with(logs.with_filter(ours())).init();
+    opentelemetry::global::set_meter_provider(providers.metrics.clone());
+    Ok(Telemetry(Some(providers)))
+}
+
+fn exporters(service: &'static str, endpoint: &str) -> anyhow::Result<Providers> {
+    let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
+    let namespace = KeyValue::new("service.namespace", "haiqu");
+    let resource = Resource::builder().with_service_name(service).with_attributes([version, namespace]).build();
+    let traces = opentelemetry_otlp::SpanExporter::builder().with_tonic().with_endpoint(endpoint).build()?;
+    let metrics = opentelemetry_otlp::MetricExporter::builder().with_tonic().with_endpoint(endpoint).build()?;
+    let logs = opentelemetry_otlp::LogExporter::builder().with_tonic().with_endpoint(endpoint).build()?;
+    Ok(Providers {
+        traces: SdkTracerProvider::builder().with_batch_exporter(traces).with_resource(resource.clone()).build(),
+        metrics: SdkMeterProvider::builder().with_periodic_exporter(metrics).with_resource(resource.clone()).build(),
+        logs: SdkLoggerProvider::builder().with_batch_exporter(logs).with_resource(resource).build(),
+    })
+}
+
+/// Only what our own crates say.
+fn ours() -> filter::FilterFn {
+    const LIBRARIES: [&str; 7] = ["h2", "hyper", "hyper_util", "tonic", "tower", "opentelemetry", "reqwest"];
+    filter::filter_fn(|metadata| {
+        let root = metadata.target().split("::").next().unwrap_or_default();
+        *metadata.level() <= tracing::Level::INFO && !LIBRARIES.contains(&root) && !root.starts_with("opentelemetry")
+    })
+}
+
+impl Telemetry {
+    /// Sends what is still held back; gives up after some seconds.
+    pub async fn flush(self) {
+        let Some(providers) = self.0 else { return };
+        let flushing = tokio::task::spawn_blocking(move || {
+            let ended = [
+                providers.traces.shutdown().is_ok(),
+                providers.metrics.shutdown().is_ok(),
+                providers.logs.shutdown().is_ok(),
+            ];
+            if ended.contains(&false) {
+                tracing::warn!("the last telemetry was not delivered");
+            }
+        });
+        if tokio::time::timeout(Duration::from_secs(5), flushing).await.is_err() {
+            tracing::warn!("the last telemetry was not delivered in time");
+        }
+    }
+}
+
+/// The current span as a W3C `traceparent`; none when nothing is traced.
+pub fn traceparent() -> Option<String> {
+    let context = Span::current().context();
+    context.span().span_context().is_valid().then_some(())?;
+    let mut carrier = HashMap::new();
+    TraceContextPropagator::new().inject_context(&context, &mut carrier);
+    carrier.remove("traceparent")
+}
+
+/// Makes the span a child of what stored or sent this `traceparent`.
+pub fn continue_trace(span: &Span, traceparent: Option<&str>) {
+    let Some(traceparent) = traceparent else { return };
+    let carrier = HashMap::from([("traceparent".to_owned(), traceparent.to_owned())]);
+    let context = TraceContextPropagator::new().extract_with_context(&Context::new(), &carrier);
+    // Fails only when the span is not recorded; then there is no trace to continue.
+    let _ = span.set_parent(context);
+}

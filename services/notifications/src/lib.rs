@@ -1,0 +1,50 @@
+//! Notifications: reminders by SMS with their receipts, call tasks and call records, alarms. See `README.md` beside this
+//! crate.
+
+mod announcements;
+pub mod config;
+pub mod domain;
+mod error;
+mod gateway;
+pub mod operations;
+mod rpc;
+mod schedule;
+mod store;
+mod subscriptions;
+mod views;
+
+pub use config::Config;
+pub use error::Error;
+use foundation::db::Schema;
+use foundation::rpc::client;
+use foundation::{BoxFuture, Host};
+pub use gateway::Gateway;
+use operations::Operations;
+pub use subscriptions::routes;
+
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
+
+/// This service's tables.
+pub const SCHEMA: Schema = Schema { name: "notifications", migrations: &MIGRATIONS };
+
+/// Runs the service until a signal.
+pub fn run(config: Config) -> BoxFuture<'static, anyhow::Result<()>> {
+    Box::pin(async move {
+        let host = Host::start(config.service.clone(), SCHEMA).await?;
+        let operations = Operations {
+            db: host.db.clone(),
+            dispatch: client::peer("dispatch", &config.service.peers, &host.auth.credentials)?,
+            gateway: Gateway::new(&config.sms_url, config.sms_key)?,
+            link_base: config.link_base.trim_end_matches('/').into(),
+            link_key: config.link_key,
+        };
+        let (sender, tasks, receipts) = (operations.clone(), operations.clone(), operations.clone());
+        host.grpc(|server| rpc::serve(server, &operations))
+            .subscribe(routes())?
+            .schedule("sender", move |stop| schedule::sender(sender, stop))
+            .schedule("call tasks", move |stop| schedule::tasks(tasks, stop))
+            .schedule("receipts", move |stop| schedule::receipts(receipts, stop))
+            .run()
+            .await
+    })
+}

@@ -1,0 +1,73 @@
+//! What notifications does: one transaction per command; what leaves the house leaves between two of them.
+
+pub mod calls;
+pub mod hear;
+pub mod links;
+pub mod receipts;
+pub mod sending;
+
+use std::sync::Arc;
+
+use foundation::clock::from_wire;
+use foundation::db::Db;
+use foundation::rpc::client::Peer;
+use proto::dispatch::v1::directory_service_client::DirectoryServiceClient;
+use proto::dispatch::v1::{Contact, ResolveTargetRequest, ResolveTargetResponse};
+use secrecy::SecretString;
+use tonic::Status;
+use uuid::Uuid;
+
+use crate::announcements;
+use crate::domain::Target;
+use crate::domain::texts::Matter;
+use crate::error::Error;
+use crate::gateway::Gateway;
+
+/// What the operations work with.
+#[derive(Clone)]
+pub struct Operations {
+    /// The database.
+    pub db: Db,
+    /// The dispatch service.
+    pub dispatch: Peer,
+    /// The way out.
+    pub gateway: Gateway,
+    /// What links begin with.
+    pub link_base: Arc<str>,
+    /// What links are made with.
+    pub link_key: SecretString,
+}
+
+/// Whom an effect is for, and what it speaks of.
+pub(crate) struct Resolved {
+    pub matter: Matter,
+    pub stopped_at: Option<foundation::clock::Timestamp>,
+    pub contact: Option<Contact>,
+}
+
+impl Operations {
+    /// Asks dispatch's directory: contacts are resolved when the rung fires, never earlier.
+    pub(crate) async fn resolve(&self, assignment: Uuid, ladder: Uuid, target: Target) -> Result<Resolved, Error> {
+        let request = ResolveTargetRequest {
+            assignment_id: assignment.to_string(),
+            ladder_id: ladder.to_string(),
+            target: announcements::target(target).into(),
+        };
+        let request = self.dispatch.request(request).await.map_err(Box::new)?;
+        let mut client = DirectoryServiceClient::new(self.dispatch.channel());
+        let answer: ResolveTargetResponse = client.resolve_target(request).await.map_err(Box::new)?.into_inner();
+        let time = |at: Option<prost_types::Timestamp>| at.as_ref().and_then(from_wire);
+        let missing = || Box::new(Status::internal("dispatch told no times"));
+        Ok(Resolved {
+            matter: Matter {
+                unit: answer.unit_name,
+                title: answer.title,
+                place: answer.place,
+                blown_at: time(answer.blow_time).ok_or_else(missing)?,
+                handle_by: time(answer.handle_by).ok_or_else(missing)?,
+            },
+            stopped_at: time(answer.stop_time),
+            contact: answer.contact,
+        })
+    }
+}

@@ -1,0 +1,91 @@
+//! Receipts arrive up to 72 h after a message was accepted. One that did not arrive goes to the unit's deputy contact, and
+//! after that alarms the centre.
+
+use foundation::id;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::Operations;
+use super::hear::Rung;
+use crate::domain::{Kind, State, Target, fallback, texts};
+use crate::error::Error;
+use crate::gateway::Found;
+use crate::store::{self, NewMessage};
+
+impl Operations {
+    /// Asks for receipts that are due; returns how many it asked for.
+    pub async fn collect_receipts(&self) -> Result<usize, Error> {
+        let awaited = store::awaited(&self.db).await?;
+        for id in &awaited {
+            let found = self.gateway.find(*id).await;
+            let mut tx = self.db.begin().await?;
+            match found {
+                Found::Delivered => store::delivered(&mut tx, *id).await?,
+                Found::Failed => {
+                    if store::ended(&mut tx, *id, State::Failed).await? {
+                        not_reached(&mut tx, *id, State::Failed).await?;
+                    }
+                }
+                Found::Accepted | Found::Absent | Found::Unknown => store::ask_later(&mut tx, *id).await?,
+            }
+            self.db.commit(tx).await?;
+        }
+        Ok(awaited.len())
+    }
+}
+
+/// What follows when a message reaches nobody.
+pub(super) async fn not_reached(tx: &mut PgConnection, message: Uuid, state: State) -> Result<(), Error> {
+    let row = sqlx::query!(
+        "select whistle_id, assignment_id, ladder_id, ladder_kind, rung, text, target, due_at, check_after_ms, traceparent
+         from message where id = $1",
+        message
+    )
+    .fetch_one(&mut *tx)
+    .await?;
+    let target = Target::of(&row.target).map_err(sqlx::Error::from)?;
+    if state == State::Failed
+        && let Some((id, target)) = fallback(row.assignment_id, row.ladder_id, row.rung, target)
+    {
+        let rung = Rung {
+            whistle: row.whistle_id,
+            assignment: row.assignment_id,
+            ladder: row.ladder_id,
+            kind: Kind::of(&row.ladder_kind).map_err(sqlx::Error::from)?,
+            number: row.rung,
+            due_at: row.due_at,
+            check_after_ms: row.check_after_ms,
+            drill: false,
+            asked: Vec::new(),
+        };
+        let next = NewMessage { id, text: row.text, target, state: State::Queued, traceparent: row.traceparent };
+        return store::add_message(tx, &rung, &next).await;
+    }
+    let (reason, text) = match state {
+        State::NoContact => ("NO_CONTACT", texts::nobody("被吹哨单位", target)),
+        _ => ("NOT_DELIVERED", texts::undelivered(target)),
+    };
+    alarm(tx, message, reason, row.assignment_id, &text).await
+}
+
+/// Raises an alarm once.
+pub(super) async fn alarm(
+    tx: &mut PgConnection,
+    about: Uuid,
+    reason: &str,
+    assignment: Uuid,
+    text: &str,
+) -> Result<(), Error> {
+    tracing::warn!(%assignment, reason, "alarm raised for the governance centre");
+    sqlx::query!(
+        "insert into alarm (id, list_id, reason, assignment_id, text) values ($1, $2, $3, $4, $5) on conflict (id) do nothing",
+        id::named(about, &["alarm", reason]),
+        id::new(),
+        reason,
+        assignment,
+        text
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}

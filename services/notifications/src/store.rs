@@ -1,0 +1,213 @@
+//! SQL that decides.
+
+use std::time::Instant;
+
+use chrono::TimeDelta;
+use foundation::clock::Timestamp;
+use foundation::db::Db;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::domain::{Kind, State, Target};
+use crate::error::Error;
+use crate::operations::hear::Rung;
+use crate::operations::sending::Taken;
+
+/// A message to be written down.
+#[derive(Debug, Clone)]
+pub struct NewMessage {
+    /// The effect's name.
+    pub id: Uuid,
+    /// Which text.
+    pub text: i32,
+    /// To whom.
+    pub target: Target,
+    /// Where it starts.
+    pub state: State,
+    /// Of what asked for it.
+    pub traceparent: Option<String>,
+}
+
+/// Writes a message down once.
+pub async fn add_message(tx: &mut PgConnection, rung: &Rung, message: &NewMessage) -> Result<(), Error> {
+    sqlx::query!(
+        "insert into message (id, whistle_id, assignment_id, ladder_id, ladder_kind, rung, text, target, due_at,
+                              check_after_ms, state, traceparent)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) on conflict (id) do nothing",
+        message.id,
+        rung.whistle,
+        rung.assignment,
+        rung.ladder,
+        rung.kind.word(),
+        rung.number,
+        message.text,
+        message.target.word(),
+        rung.due_at,
+        rung.check_after_ms,
+        message.state.word(),
+        message.traceparent
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Takes up to `limit` messages under a lease of 20 s, those due first first.
+pub async fn take(db: &Db, limit: i64) -> Result<Vec<Taken>, Error> {
+    // Before the statement: the lease is never shorter than this process believes.
+    let since = Instant::now();
+    let rows = sqlx::query!(
+        r#"update message m set state = 'sending', attempts = attempts + 1, attempt_at = clock_timestamp() + interval '20 s'
+           where id in (select id from message where state in ('queued', 'sending')
+                        and attempt_at <= (select clock_timestamp()) order by attempt_at, id limit $1
+                        for update skip locked)
+           returning id, whistle_id, assignment_id, ladder_id, ladder_kind, rung, text, target, due_at, check_after_ms,
+                     attempts, traceparent,
+                     exists (select from message later where later.assignment_id = m.assignment_id
+                             and later.ladder_id = m.ladder_id and later.target = m.target
+                             and later.rung > m.rung) as "overtaken!""#,
+        limit
+    )
+    .fetch_all(&db.work)
+    .await?;
+    let taken = rows.into_iter().map(|row| {
+        Ok(Taken {
+            id: row.id,
+            whistle: row.whistle_id,
+            assignment: row.assignment_id,
+            ladder: row.ladder_id,
+            kind: Kind::of(&row.ladder_kind).map_err(sqlx::Error::from)?,
+            rung: row.rung,
+            text: row.text,
+            target: Target::of(&row.target).map_err(sqlx::Error::from)?,
+            due_at: row.due_at,
+            check_after: TimeDelta::milliseconds(row.check_after_ms),
+            attempts: row.attempts,
+            overtaken: row.overtaken,
+            traceparent: row.traceparent,
+            since,
+        })
+    });
+    taken.collect()
+}
+
+/// How long until a message may be taken up; none when there is none.
+pub async fn until_next(db: &Db) -> sqlx::Result<Option<TimeDelta>> {
+    let row = sqlx::query!(
+        r#"select attempt_at, clock_timestamp() as "now!" from message
+           where state in ('queued', 'sending') order by attempt_at limit 1"#
+    );
+    Ok(row.fetch_optional(&db.work).await?.map(|row| row.attempt_at - row.now))
+}
+
+/// The gateway took it over; false when that was recorded before.
+pub async fn accepted(tx: &mut PgConnection, id: Uuid, masked_phone: &str, at: Timestamp) -> sqlx::Result<bool> {
+    let changed = sqlx::query!(
+        "update message set state = 'accepted', accepted_at = $2, masked_phone = $3, receipt_at = clock_timestamp() + interval '500 ms'
+         where id = $1 and state = 'sending'",
+        id,
+        at,
+        masked_phone
+    );
+    Ok(changed.execute(tx).await?.rows_affected() == 1)
+}
+
+/// It ends here; false when it had ended before.
+pub async fn ended(tx: &mut PgConnection, id: Uuid, state: State) -> sqlx::Result<bool> {
+    let changed = sqlx::query!(
+        "update message set state = $2, receipt_at = null where id = $1 and state in ('sending', 'accepted')",
+        id,
+        state.word()
+    );
+    Ok(changed.execute(tx).await?.rows_affected() == 1)
+}
+
+/// It is taken up again after a while.
+pub async fn again(tx: &mut PgConnection, id: Uuid, after: TimeDelta) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update message set attempt_at = clock_timestamp() + $2::bigint * interval '1 ms'
+         where id = $1 and state = 'sending'",
+        id,
+        after.num_milliseconds()
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Accepted messages whose receipt is to be asked for now; each is leased for 10 s.
+pub async fn awaited(db: &Db) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar!(
+        "update message set receipt_at = clock_timestamp() + interval '10 s' where id in (
+             select id from message where receipt_at <= (select clock_timestamp()) order by receipt_at limit 50
+             for update skip locked) returning id"
+    )
+    .fetch_all(&db.work)
+    .await
+}
+
+/// It reached the phone.
+pub async fn delivered(tx: &mut PgConnection, id: Uuid) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update message set state = 'delivered', delivered_at = clock_timestamp(), receipt_at = null
+         where id = $1 and state = 'accepted'",
+        id
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// No receipt yet: ask again after a tenth of the time waited so far, and no more after 72 h.
+pub async fn ask_later(tx: &mut PgConnection, id: Uuid) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update message set receipt_at = case when clock_timestamp() - accepted_at < interval '72 h'
+             then clock_timestamp() + greatest((clock_timestamp() - accepted_at) / 10, interval '1 s') end
+         where id = $1 and state = 'accepted'",
+        id
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// A call task whose callee has to be looked up.
+#[derive(Debug, Clone)]
+pub struct Resolving {
+    /// The effect's name.
+    pub id: Uuid,
+    /// The unit's share.
+    pub assignment_id: Uuid,
+    /// The ladder.
+    pub ladder_id: Uuid,
+    /// The card.
+    pub card: Option<String>,
+    /// Who is called.
+    pub callee: String,
+}
+
+/// Takes tasks to be opened, each leased for 10 s.
+pub async fn take_tasks(db: &Db) -> sqlx::Result<Vec<Resolving>> {
+    sqlx::query_as!(
+        Resolving,
+        "update call_task set attempt_at = clock_timestamp() + interval '10 s' where id in (
+             select id from call_task where state = 'resolving' and attempt_at <= (select clock_timestamp())
+             order by attempt_at limit 50 for update skip locked)
+         returning id, assignment_id, ladder_id, card, callee"
+    )
+    .fetch_all(&db.work)
+    .await
+}
+
+/// A task is taken up again after a while.
+pub async fn task_again(tx: &mut PgConnection, id: Uuid, after: TimeDelta) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update call_task set attempt_at = clock_timestamp() + $2::bigint * interval '1 ms'
+         where id = $1 and state = 'resolving'",
+        id,
+        after.num_milliseconds()
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
