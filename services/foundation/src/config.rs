@@ -31,7 +31,8 @@ pub struct Service {
     /// Secret of this service at the issuer (client credentials); its client id is the service's name.
     #[arg(long, env = "HAIQU_CLIENT_SECRET", hide_env_values = true)]
     pub client_secret: SecretString,
-    /// Where the other services are: `dispatch=http://dispatch:50051,grievances=http://…`.
+    /// Where the other services are: `dispatch=http://dispatch:50051,grievances=http://…`; several replicas of one are
+    /// separated by `|`.
     #[arg(long, env = "HAIQU_PEERS", value_parser = peers, default_value = "")]
     pub peers: Peers,
     /// Serve gRPC reflection. Not for production.

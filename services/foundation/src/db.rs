@@ -10,7 +10,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection as _, PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use tokio::sync::watch;
 
 /// The migrations of the tables that foundation itself keeps in every database.
@@ -129,14 +129,13 @@ async fn check(pool: &PgPool, schema: Schema) -> Result<(), SchemaError> {
 
 /// Brings the database to this program's schema. Only migration jobs do this.
 pub async fn migrate(url: &SecretString, schema: Schema) -> anyhow::Result<()> {
-    let mut connection = PgConnection::connect(url.expose_secret()).await?;
     // A role's limits are for its services; building an index may take longer.
-    sqlx::raw_sql("set transaction_timeout = 0; set idle_in_transaction_session_timeout = 0")
-        .execute(&mut connection)
-        .await?;
-    MESSAGES.run(&mut connection).await?;
-    schema.migrations.run(&mut connection).await?;
-    connection.close().await?;
+    let unlimited = [("transaction_timeout", "0"), ("idle_in_transaction_session_timeout", "0")];
+    let options = PgConnectOptions::from_str(url.expose_secret())?.application_name("migrate").options(unlimited);
+    let pool = PgPoolOptions::new().max_connections(1).connect_with(options).await?;
+    MESSAGES.run(&pool).await?;
+    schema.migrations.run(&pool).await?;
+    pool.close().await;
     Ok(())
 }
 

@@ -10,6 +10,7 @@ pub mod catchup;
 pub mod clock;
 pub mod config;
 pub mod db;
+pub mod dead_letters;
 pub mod event_log;
 pub mod health;
 pub mod host;

@@ -19,13 +19,21 @@ pub struct Peer {
 /// Another service by its name. Connects when it is first called.
 pub fn peer(name: &str, peers: &Peers, credentials: &Credentials) -> anyhow::Result<Peer> {
     let url = peers.0.get(name).ok_or_else(|| anyhow::anyhow!("HAIQU_PEERS does not say where `{name}` is"))?;
-    let endpoint = Endpoint::from_shared(url.clone())?
+    let endpoints = url.split('|').map(endpoint).collect::<Result<Vec<_>, _>>()?;
+    let channel = match <[Endpoint; 1]>::try_from(endpoints) {
+        Ok([only]) => only.connect_lazy(),
+        Err(several) => Channel::balance_list(several.into_iter()),
+    };
+    Ok(Peer { channel, credentials: credentials.clone() })
+}
+
+fn endpoint(url: &str) -> Result<Endpoint, tonic::transport::Error> {
+    Ok(Endpoint::from_shared(url.to_owned())?
         .connect_timeout(Duration::from_secs(2))
         .timeout(Duration::from_secs(5))
         .http2_keep_alive_interval(Duration::from_secs(10))
         .keep_alive_timeout(Duration::from_secs(3))
-        .tcp_nodelay(true);
-    Ok(Peer { channel: endpoint.connect_lazy(), credentials: credentials.clone() })
+        .tcp_nodelay(true))
 }
 
 impl Peer {

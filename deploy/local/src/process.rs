@@ -1,0 +1,99 @@
+//! Child processes that never outlive us, not even when we are killed.
+
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, ChildStdin, Command};
+
+/// Ends when the pipe to its keeper closes.
+const KEEPER: &str = include_str!("keeper.sh");
+
+/// How to start a child.
+#[derive(Debug, Clone)]
+pub struct Spec {
+    /// Shown in messages.
+    pub name: String,
+    /// What to run.
+    pub program: PathBuf,
+    /// With what.
+    pub args: Vec<String>,
+    /// Environment, beside ours.
+    pub env: Vec<(String, String)>,
+    /// Where its output goes.
+    pub log: PathBuf,
+    /// Asks it to stop: TERM or INT.
+    pub signal: &'static str,
+    /// User and group to run as; ours when none.
+    pub user: Option<(u32, u32)>,
+}
+
+/// A running child.
+#[derive(Debug)]
+pub struct Process {
+    /// The child's own pid.
+    pub pid: u32,
+    keeper: Child,
+    stdin: Option<ChildStdin>,
+}
+
+impl Spec {
+    /// Starts it.
+    pub async fn start(&self) -> anyhow::Result<Process> {
+        let mut command = Command::new("sh");
+        command.args(["-c", KEEPER, "keeper"]).arg(&self.log).arg(self.signal).arg(&self.program).args(&self.args);
+        command.envs(self.env.iter().cloned()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        // Its own group: Ctrl-C is ours alone, we stop children in their order.
+        command.process_group(0);
+        if let Some((user, group)) = self.user {
+            command.uid(user).gid(group);
+        }
+        let mut keeper = command.spawn().with_context(|| format!("cannot start {}", self.name))?;
+        let stdin = keeper.stdin.take();
+        let stdout = keeper.stdout.take().context("no pipe")?;
+        let line = BufReader::new(stdout).lines().next_line().await?;
+        let pid = line.as_deref().unwrap_or_default().parse();
+        Ok(Process { pid: pid.with_context(|| format!("cannot start {}", self.name))?, keeper, stdin })
+    }
+}
+
+impl Process {
+    /// Waits until it has ended.
+    pub async fn ended(&mut self) -> anyhow::Result<ExitStatus> {
+        let status = self.keeper.wait().await?;
+        self.stdin = None;
+        Ok(status)
+    }
+
+    /// Asks it to stop and waits; kills it when it does not.
+    pub async fn stop(mut self) {
+        self.stdin = None;
+        if tokio::time::timeout(Duration::from_secs(25), self.keeper.wait()).await.is_err() {
+            signal("KILL", self.pid).await;
+            // It is gone or it never was; either way there is nothing left to wait for.
+            let _ = self.keeper.wait().await;
+        }
+    }
+}
+
+/// Sends a signal to a process that we started.
+pub async fn signal(name: &str, pid: u32) {
+    let sent = Command::new("sh").args(["-c", &format!("kill -{name} {pid} 2>/dev/null")]).status().await;
+    if let Err(error) = sent {
+        eprintln!("cannot signal {pid}: {error}");
+    }
+}
+
+/// A port on the loopback address that nobody uses now.
+pub fn free_port() -> anyhow::Result<u16> {
+    Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}
+
+/// The end of a log file, for a message.
+pub fn tail(log: &Path) -> String {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<_> = text.lines().collect();
+    lines[lines.len().saturating_sub(10)..].join("\n")
+}

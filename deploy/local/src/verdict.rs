@@ -1,0 +1,231 @@
+//! The verdict, from the stand-ins' logs only: every effect expected is there once, none early, none besides. What is
+//! expected is computed anew from what the driver knows: T0 and the ids in BlowWhistle's answer, the policy that it loaded,
+//! and when the answer was confirmed.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use uuid::Uuid;
+
+use crate::stand_ins::{Kind, Seen};
+
+/// One step of the ladder, as the driver loaded it.
+#[derive(Debug, Clone, Copy)]
+pub struct Step {
+    /// After T0.
+    pub after: TimeDelta,
+    /// Roles that get an SMS.
+    pub sms: &'static [&'static str],
+    /// Role that is phoned.
+    pub call: Option<&'static str>,
+    /// Whether the case is pushed.
+    pub push: bool,
+}
+
+/// The ladder of the domain with an hour of this length.
+pub fn ladder(hour: TimeDelta) -> [Step; 4] {
+    let step = |hours, sms, call, push| Step { after: hour * hours, sms, call, push };
+    [
+        step(0, &["duty"] as &[_], None, false),
+        step(1, &["duty", "head"], Some("head"), false),
+        step(4, &["duty", "head", "deputy_mayor"], Some("deputy_mayor"), false),
+        step(15, &[], None, true),
+    ]
+}
+
+/// One unit's share of a whistle, as the driver knows it.
+#[derive(Debug, Clone)]
+pub struct Share {
+    /// What people call the unit.
+    pub unit: String,
+    /// Its id.
+    pub assignment: Uuid,
+    /// Its answer ladder.
+    pub ladder: Uuid,
+    /// When the whistle blew.
+    pub blown_at: DateTime<Utc>,
+    /// When the answer was recorded.
+    pub answered_at: Option<DateTime<Utc>>,
+}
+
+/// An effect that must be there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expected {
+    /// Its name.
+    pub id: String,
+    /// What a stand-in receives of it.
+    pub kind: Kind,
+    /// Not before.
+    pub due_at: DateTime<Utc>,
+    /// For a person.
+    pub what: String,
+}
+
+/// What is wrong with the logs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Violation {
+    /// Expected and not received.
+    Lost(String),
+    /// Received more than once.
+    Doubled(String),
+    /// Received before it was due, by so much.
+    Early(String, TimeDelta),
+    /// Received and not expected.
+    Unexpected(String),
+}
+
+/// A clean verdict.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Clean {
+    /// Effects received, each once.
+    pub effects: usize,
+    /// The longest that one was received after it was due.
+    pub latest: TimeDelta,
+}
+
+impl std::fmt::Display for Violation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Violation::Lost(what) => write!(f, "丢失 lost: {what}"),
+            Violation::Doubled(what) => write!(f, "重复 doubled: {what}"),
+            Violation::Early(what, by) => write!(f, "提前 early by {} ms: {what}", by.num_milliseconds()),
+            Violation::Unexpected(what) => write!(f, "多余 unexpected: {what}"),
+        }
+    }
+}
+
+/// Everything that must leave the house for these shares: the rungs with `due_at <= answered_at`.
+pub fn expected(shares: &[Share], ladder: &[Step]) -> Vec<Expected> {
+    let mut all = Vec::new();
+    for share in shares {
+        for (number, step) in (1..).zip(ladder) {
+            let due_at = share.blown_at + step.after;
+            if share.answered_at.is_some_and(|answered| due_at > answered) {
+                continue;
+            }
+            let mut add = |kind, word: &str, target: &str| {
+                let name = format!("{}/{number}/{word}/{target}", share.ladder);
+                let id = Uuid::new_v5(&share.assignment, name.as_bytes()).to_string();
+                all.push(Expected { id, kind, due_at, what: format!("{} 第{number}级 {word} {target}", share.unit) });
+            };
+            step.sms.iter().for_each(|target| add(Kind::Sms, "sms", target));
+            step.call.iter().for_each(|target| add(Kind::Call, "call", target));
+            if step.push {
+                add(Kind::Push, "push", "oversight_platform");
+            }
+        }
+    }
+    all
+}
+
+/// Judges what the stand-ins received.
+pub fn verdict(expected: &[Expected], received: &[Seen]) -> Result<Clean, Vec<Violation>> {
+    let mut times: BTreeMap<(Kind, &str), Vec<DateTime<Utc>>> = BTreeMap::new();
+    for seen in received.iter().filter(|seen| is_effect(seen.kind)) {
+        times.entry((seen.kind, &seen.id)).or_default().push(seen.at);
+    }
+    let (mut violations, mut latest) = (Vec::new(), TimeDelta::zero());
+    for one in expected {
+        let at = times.remove(&(one.kind, one.id.as_str())).unwrap_or_default();
+        match at.as_slice() {
+            [] => violations.push(Violation::Lost(one.what.clone())),
+            [first, more @ ..] => {
+                if !more.is_empty() {
+                    violations.push(Violation::Doubled(one.what.clone()));
+                }
+                if *first < one.due_at {
+                    violations.push(Violation::Early(one.what.clone(), one.due_at - *first));
+                }
+                latest = latest.max(*first - one.due_at);
+            }
+        }
+    }
+    violations.extend(times.keys().map(|(kind, id)| Violation::Unexpected(format!("{kind:?} {id}"))));
+    if violations.is_empty() { Ok(Clean { effects: expected.len(), latest }) } else { Err(violations) }
+}
+
+fn is_effect(kind: Kind) -> bool {
+    match kind {
+        Kind::Sms | Kind::Call | Kind::Push | Kind::Correction => true,
+        Kind::Answering | Kind::Answer => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn logs() -> (Vec<Expected>, Vec<Seen>) {
+        let share = |number: u128, answered: Option<i64>| Share {
+            unit: format!("单位{number}"),
+            assignment: Uuid::from_u128(number),
+            ladder: Uuid::from_u128(number + 100),
+            blown_at: DateTime::UNIX_EPOCH,
+            answered_at: answered.map(|second| DateTime::UNIX_EPOCH + TimeDelta::seconds(second)),
+        };
+        let expected = expected(&[share(1, Some(1)), share(2, None)], &ladder(TimeDelta::seconds(2)));
+        let seen = |one: &Expected| Seen {
+            at: one.due_at + TimeDelta::milliseconds(7),
+            kind: one.kind,
+            id: one.id.clone(),
+            to: String::new(),
+            text: String::new(),
+            answered_at: None,
+        };
+        let received = expected.iter().map(seen).collect();
+        (expected, received)
+    }
+
+    #[test]
+    fn an_answer_before_a_rung_leaves_only_the_rungs_before_it() {
+        let (expected, _) = logs();
+        assert_eq!(expected.iter().filter(|one| one.what.starts_with("单位1")).count(), 1);
+        assert_eq!(expected.iter().filter(|one| one.what.starts_with("单位2")).count(), 9);
+    }
+
+    #[test]
+    fn true_logs_are_clean() {
+        let (expected, received) = logs();
+        assert_eq!(verdict(&expected, &received), Ok(Clean { effects: 10, latest: TimeDelta::milliseconds(7) }));
+    }
+
+    #[test]
+    fn logs_with_any_line_removed_are_refused() {
+        let (expected, received) = logs();
+        for index in 0..received.len() {
+            let mut cut = received.clone();
+            cut.remove(index);
+            assert_eq!(verdict(&expected, &cut), Err(vec![Violation::Lost(expected[index].what.clone())]));
+        }
+    }
+
+    #[test]
+    fn logs_with_any_line_doubled_are_refused() {
+        let (expected, received) = logs();
+        for index in 0..received.len() {
+            let mut more = received.clone();
+            more.push(received[index].clone());
+            assert_eq!(verdict(&expected, &more), Err(vec![Violation::Doubled(expected[index].what.clone())]));
+        }
+    }
+
+    #[test]
+    fn logs_with_any_line_before_its_time_are_refused() {
+        let (expected, received) = logs();
+        for index in 0..received.len() {
+            let mut early = received.clone();
+            early[index].at = expected[index].due_at - TimeDelta::milliseconds(1);
+            let what = expected[index].what.clone();
+            assert_eq!(verdict(&expected, &early), Err(vec![Violation::Early(what, TimeDelta::milliseconds(1))]));
+        }
+    }
+
+    #[test]
+    fn logs_with_a_line_that_nothing_asked_for_are_refused() {
+        let (expected, mut received) = logs();
+        let mut stranger = received[0].clone();
+        stranger.id = Uuid::max().to_string();
+        received.push(stranger);
+        assert!(matches!(verdict(&expected, &received).as_deref(), Err([Violation::Unexpected(_)])));
+    }
+}

@@ -1,0 +1,73 @@
+//! Load, decide, save, announce: one transaction per command, which the caller of these functions commits.
+
+use foundation::auth::{Belongs, Caller};
+use foundation::{clock, outbox};
+use proto::grievances::v1 as wire;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::domain::{Command, State, decide, heard};
+use crate::error::Error;
+use crate::store::{self, Grade, Loaded, New};
+use crate::{announcements, views};
+
+/// Raises a grievance.
+pub async fn submit(tx: &mut PgConnection, caller: &Caller, new: &New) -> Result<wire::Grievance, Error> {
+    if !caller.may(Belongs { area: Some(&new.area), units: &[], owner: Some(&new.submitter) }) {
+        return Err(Error::NotFound(format!("area {}", new.area)));
+    }
+    let id = foundation::id::new();
+    let now = clock::now(tx).await?;
+    store::add(tx, id, new, now).await?;
+    outbox::announce(tx, vec![announcements::submitted(id, new)]).await?;
+    views::grievance(tx, id).await
+}
+
+/// Records one stage of the street's review.
+pub async fn review(
+    tx: &mut PgConnection,
+    caller: &Caller,
+    id: Uuid,
+    stage: Command,
+) -> Result<wire::Grievance, Error> {
+    let loaded = allowed(tx, caller, id).await?;
+    run(tx, loaded, stage, None).await
+}
+
+/// Grades the result.
+pub async fn grade(tx: &mut PgConnection, caller: &Caller, id: Uuid, grade: &Grade) -> Result<wire::Grievance, Error> {
+    let loaded = allowed(tx, caller, id).await?;
+    store::grade(tx, id, grade).await?;
+    run(tx, loaded, Command::Grade, Some(grade)).await
+}
+
+/// A fact of the whistle over a grievance: the newest decides.
+pub async fn hear(tx: &mut PgConnection, id: Uuid, whistle: Uuid, version: i64, state: State) -> Result<(), Error> {
+    let loaded = store::load(tx, id).await?;
+    if let Some(after) = heard(&loaded.grievance, whistle, version, state) {
+        let now = clock::now(tx).await?;
+        store::save(tx, &loaded, &after, now).await?;
+    }
+    Ok(())
+}
+
+async fn allowed(tx: &mut PgConnection, caller: &Caller, id: Uuid) -> Result<Loaded, Error> {
+    let loaded = store::load(tx, id).await?;
+    match caller.may(Belongs { area: Some(&loaded.area), units: &[], owner: Some(&loaded.owner) }) {
+        true => Ok(loaded),
+        false => Err(Error::NotFound(format!("grievance {id}"))),
+    }
+}
+
+async fn run(
+    tx: &mut PgConnection,
+    loaded: Loaded,
+    command: Command,
+    grade: Option<&Grade>,
+) -> Result<wire::Grievance, Error> {
+    let now = clock::now(tx).await?;
+    let (after, event) = decide(&loaded.grievance, command, now)?;
+    let saved = store::save(tx, &loaded, &after, now).await?;
+    outbox::announce(tx, announcements::of(event, &saved, grade).into_iter().collect()).await?;
+    views::grievance(tx, saved.id).await
+}

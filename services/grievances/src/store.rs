@@ -1,0 +1,182 @@
+//! SQL that decides. `load` locks the row, so nobody moves between deciding and saving.
+
+use foundation::clock::Timestamp;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::domain::photo::Photo;
+use crate::domain::{Difficulty, Grievance, Outcome, Satisfaction, State};
+use crate::error::Error;
+
+/// A grievance to be raised.
+#[derive(Debug, Clone)]
+pub struct New {
+    /// The column it comes by.
+    pub channel: String,
+    /// What it is about.
+    pub text: String,
+    /// Where.
+    pub place: String,
+    /// Smallest known area.
+    pub area: String,
+    /// Uploaded before.
+    pub photo_ids: Vec<Uuid>,
+    /// The outside system and its number there.
+    pub source: Option<(String, String)>,
+    /// Whose matter it is.
+    pub owner: String,
+    /// Who hands it in.
+    pub submitter: String,
+}
+
+/// How the resident grades.
+#[derive(Debug, Clone)]
+pub struct Grade {
+    /// Solved or not.
+    pub outcome: Outcome,
+    /// Satisfied or not.
+    pub satisfaction: Satisfaction,
+    /// What the resident adds.
+    pub remark: String,
+}
+
+/// A grievance with what its announcements and its callers' rights need.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// Its id.
+    pub id: Uuid,
+    /// What decisions need.
+    pub grievance: Grievance,
+    /// Its area.
+    pub area: String,
+    /// Whose matter it is.
+    pub owner: String,
+    /// Grows with every change.
+    pub version: i64,
+}
+
+/// Writes a photo's row, once.
+pub async fn add_photo(tx: &mut PgConnection, id: Uuid, owner: &str, photo: &Photo) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into photo (id, owner, width, height, size_bytes) values ($1, $2, $3, $4, $5) on conflict do nothing",
+        id,
+        owner,
+        photo.width.cast_signed(),
+        photo.height.cast_signed(),
+        i64::try_from(photo.bytes.len()).unwrap_or(i64::MAX)
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Writes a new grievance.
+pub async fn add(tx: &mut PgConnection, id: Uuid, new: &New, now: Timestamp) -> Result<(), Error> {
+    check_names(tx, new).await?;
+    let (source, source_id) = new.source.clone().unzip();
+    let inserted = sqlx::query!(
+        "insert into grievance (id, channel, text, place, area, photo_ids, source, source_id, owner, submitter, state,
+                                created_at, updated_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'raised', $11, $11) on conflict (source, source_id) do nothing",
+        id,
+        new.channel,
+        new.text,
+        new.place,
+        new.area,
+        &new.photo_ids,
+        source,
+        source_id,
+        new.owner,
+        new.submitter,
+        now
+    );
+    match inserted.execute(&mut *tx).await?.rows_affected() {
+        1 => Ok(step(tx, id, 1, State::Raised, now).await?),
+        _ => Err(Error::Duplicate(source_id.unwrap_or_default())),
+    }
+}
+
+async fn check_names(tx: &mut PgConnection, new: &New) -> Result<(), Error> {
+    let known = sqlx::query_scalar!(r#"select exists (select from channel where code = $1) as "known!""#, new.channel);
+    if !known.fetch_one(&mut *tx).await? {
+        return Err(Error::Invalid { field: "channel".into(), description: "is not one of the columns" });
+    }
+    let found = sqlx::query_scalar!("select id from photo where id = any($1)", &new.photo_ids).fetch_all(tx).await?;
+    match new.photo_ids.iter().position(|id| !found.contains(id)) {
+        Some(index) => Err(Error::Invalid { field: format!("photo_ids[{index}]"), description: "was not uploaded" }),
+        None => Ok(()),
+    }
+}
+
+/// The grievance, locked.
+pub async fn load(tx: &mut PgConnection, id: Uuid) -> Result<Loaded, Error> {
+    let row = sqlx::query!(
+        "select state, unit_ids, difficulty, handle_by, whistle_id, whistle_version, area, owner, version
+         from grievance where id = $1 for update",
+        id
+    )
+    .fetch_optional(tx)
+    .await?
+    .ok_or_else(|| Error::NotFound(format!("grievance {id}")))?;
+    let grievance = Grievance {
+        state: State::of(&row.state).map_err(sqlx::Error::from)?,
+        units: row.unit_ids,
+        difficulty: row.difficulty.as_deref().map(Difficulty::of).transpose().map_err(sqlx::Error::from)?,
+        handle_by: row.handle_by,
+        whistle: row.whistle_id.map(|whistle| (whistle, row.whistle_version)),
+    };
+    Ok(Loaded { id, grievance, area: row.area, owner: row.owner, version: row.version })
+}
+
+/// Writes what a grievance has become, as its next version; a changed state is a step.
+pub async fn save(tx: &mut PgConnection, before: &Loaded, after: &Grievance, now: Timestamp) -> sqlx::Result<Loaded> {
+    let version = before.version + 1;
+    let (whistle_id, whistle_version) = after.whistle.unzip();
+    sqlx::query!(
+        "update grievance set state = $2, unit_ids = $3, difficulty = $4, handle_by = $5, whistle_id = $6,
+                              whistle_version = coalesce($7::bigint, 0), version = $8, updated_at = $9
+         where id = $1",
+        before.id,
+        after.state.word(),
+        after.units.as_deref(),
+        after.difficulty.map(Difficulty::word),
+        after.handle_by,
+        whistle_id,
+        whistle_version,
+        version,
+        now
+    )
+    .execute(&mut *tx)
+    .await?;
+    if after.state != before.grievance.state {
+        step(tx, before.id, version, after.state, now).await?;
+    }
+    Ok(Loaded { grievance: after.clone(), version, ..before.clone() })
+}
+
+/// Writes the resident's grade.
+pub async fn grade(tx: &mut PgConnection, id: Uuid, grade: &Grade) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update grievance set outcome = $2, satisfaction = $3, remark = $4 where id = $1",
+        id,
+        grade.outcome.word(),
+        grade.satisfaction.word(),
+        grade.remark
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+async fn step(tx: &mut PgConnection, id: Uuid, version: i64, state: State, at: Timestamp) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into step (grievance_id, version, state, at) values ($1, $2, $3, $4)",
+        id,
+        version,
+        state.word(),
+        at
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}

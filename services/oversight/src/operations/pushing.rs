@@ -1,0 +1,152 @@
+//! Pushing to 阳光+: taken up under a lease (commit), handed over under a constant id, recorded with the receipt (commit).
+//! Whoever takes a case up again first asks 阳光+ whether it has it.
+
+use std::time::{Duration, Instant};
+
+use chrono::TimeDelta;
+use foundation::clock::{self, Timestamp};
+use foundation::db::Chain;
+use foundation::{outbox, telemetry};
+use proto::common::v1::TargetRole;
+use proto::dispatch::v1::directory_service_client::DirectoryServiceClient;
+use proto::dispatch::v1::{ResolveTargetRequest, ResolveTargetResponse};
+use tracing::Instrument as _;
+use uuid::Uuid;
+
+use super::Operations;
+use crate::announcements;
+use crate::domain::{Leaving, backoff, leaves};
+use crate::error::Error;
+use crate::platform::{Document, Line, Receipt};
+use crate::{store, views};
+
+/// Within half of it nobody else can have taken the case up.
+pub const LEASE: Duration = Duration::from_secs(20);
+
+/// A case under lease.
+#[derive(Debug, Clone)]
+pub struct Taken {
+    pub(crate) id: Uuid,
+    pub(crate) whistle: Uuid,
+    pub(crate) assignment: Uuid,
+    pub(crate) ladder: Uuid,
+    pub(crate) due_at: Timestamp,
+    pub(crate) fault_after: TimeDelta,
+    pub(crate) first_sent_at: Option<Timestamp>,
+    pub(crate) released: bool,
+    pub(crate) attempts: i32,
+    pub(crate) traceparent: Option<String>,
+    pub(crate) since: Instant,
+}
+
+/// A correction under lease.
+#[derive(Debug, Clone)]
+pub struct TakenCorrection {
+    pub(crate) id: Uuid,
+    pub(crate) case: Uuid,
+    pub(crate) text: String,
+    pub(crate) attempts: i32,
+    pub(crate) since: Instant,
+}
+
+impl Operations {
+    /// Pushes one case, or holds it, or leaves it for a later attempt.
+    pub async fn push(&self, taken: Taken) {
+        let span = tracing::info_span!("push case", otel.kind = "client", effect = %taken.id);
+        telemetry::continue_trace(&span, taken.traceparent.as_deref());
+        if let Err(error) = self.attempt(&taken).instrument(span).await {
+            tracing::warn!(effect = %taken.id, error = %Chain(&error), "a case is pushed again later");
+        }
+    }
+
+    async fn attempt(&self, taken: &Taken) -> Result<(), Error> {
+        let now = clock::now(&mut *self.db.work.acquire().await?).await?;
+        let (due_at, fault_after) = (taken.due_at, taken.fault_after);
+        let leaving = Leaving { due_at, fault_after, first_sent_at: taken.first_sent_at, released: taken.released };
+        if !leaves(leaving, now) {
+            tracing::warn!(effect = %taken.id, "the platform itself was late: the case waits for the centre's release");
+            return Ok(store::hold(&self.db, taken.id).await?);
+        }
+        let document = match self.document(taken).await {
+            Ok(document) => document,
+            Err(error) => {
+                store::again(&self.db, taken.id, backoff(taken.attempts)).await?;
+                return Err(error);
+            }
+        };
+        store::first_sent(&self.db, taken.id).await?;
+        match self.hand_over(&document, taken.attempts, taken.since).await {
+            Some(receipt) => self.record(taken, &receipt).await,
+            None => Ok(store::again(&self.db, taken.id, backoff(taken.attempts)).await?),
+        }
+    }
+
+    /// The receipt, or none when it is not known to have arrived.
+    async fn hand_over(&self, document: &Document, attempts: i32, since: Instant) -> Option<Receipt> {
+        if attempts > 1 {
+            match self.platform.find(document.id).await {
+                Ok(Some(receipt)) => return Some(receipt),
+                Ok(None) => {}
+                Err(()) => return None,
+            }
+        }
+        // A process that slept through its lease must not act on it.
+        if since.elapsed() > LEASE / 2 {
+            return None;
+        }
+        self.platform.push(document).await
+    }
+
+    async fn document(&self, taken: &Taken) -> Result<Document, Error> {
+        let request = ResolveTargetRequest {
+            assignment_id: taken.assignment.to_string(),
+            ladder_id: taken.ladder.to_string(),
+            target: TargetRole::OversightPlatform.into(),
+        };
+        let request = self.dispatch.request(request).await.map_err(Box::new)?;
+        let mut client = DirectoryServiceClient::new(self.dispatch.channel());
+        let matter: ResolveTargetResponse = client.resolve_target(request).await.map_err(Box::new)?.into_inner();
+        let timeline = views::timeline(&mut *self.db.work.acquire().await?, taken.whistle, taken.assignment).await?;
+        Ok(Document {
+            id: taken.id,
+            kind: "case",
+            corrects: None,
+            unit: matter.unit_name,
+            title: matter.title,
+            place: matter.place,
+            timeline: timeline.iter().map(Line::of).collect(),
+            text: String::new(),
+        })
+    }
+
+    async fn record(&self, taken: &Taken, receipt: &Receipt) -> Result<(), Error> {
+        let mut tx = self.db.begin().await?;
+        let now = clock::now(&mut tx).await?;
+        if store::pushed(&mut tx, taken.id, &receipt.receipt, now).await? {
+            let fact = announcements::pushed(taken.id, taken.whistle, taken.assignment, now);
+            outbox::announce(&mut tx, vec![fact]).await?;
+        }
+        Ok(self.db.commit(tx).await?)
+    }
+
+    /// Sends one correction, or leaves it for a later attempt.
+    pub async fn push_correction(&self, taken: TakenCorrection) {
+        let document = Document {
+            id: taken.id,
+            kind: "correction",
+            corrects: Some(taken.case),
+            unit: String::new(),
+            title: String::new(),
+            place: String::new(),
+            timeline: Vec::new(),
+            text: taken.text.clone(),
+        };
+        let recorded = match self.hand_over(&document, taken.attempts, taken.since).await {
+            Some(receipt) => store::corrected(&self.db, taken.id, &receipt.receipt).await,
+            None => store::correct_again(&self.db, taken.id, backoff(taken.attempts)).await,
+        };
+        if let Err(error) = recorded {
+            tracing::warn!(correction = %taken.id, error = %Chain(&error), "a correction is sent again after its lease");
+        }
+    }
+}

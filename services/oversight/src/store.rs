@@ -1,0 +1,171 @@
+//! SQL that decides.
+
+use std::time::Instant;
+
+use chrono::TimeDelta;
+use foundation::clock::Timestamp;
+use foundation::db::Db;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::domain::texts::{self, Fact};
+use crate::operations::pushing::{Taken, TakenCorrection};
+
+/// A line of a timeline.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry {
+    /// Named by the fact.
+    pub id: Uuid,
+    /// The whistle.
+    pub whistle: Uuid,
+    /// The unit's share.
+    pub assignment: Option<Uuid>,
+    /// When it happened.
+    pub at: Timestamp,
+    /// What.
+    pub fact: Fact,
+}
+
+/// Writes a line once.
+pub async fn note(tx: &mut PgConnection, entry: &Entry) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into timeline (id, whistle_id, assignment_id, at, text) values ($1, $2, $3, $4, $5)
+         on conflict (id) do nothing",
+        entry.id,
+        entry.whistle,
+        entry.assignment,
+        entry.at,
+        texts::text(entry.fact)
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Takes up to 16 cases under a lease of 20 s.
+pub async fn take(db: &Db) -> sqlx::Result<Vec<Taken>> {
+    // Before the statement: the lease is never shorter than this process believes.
+    let since = Instant::now();
+    let rows = sqlx::query!(
+        "update case_file set attempts = attempts + 1, attempt_at = clock_timestamp() + interval '20 s' where id in (
+             select id from case_file where state = 'pending' and attempt_at <= (select clock_timestamp())
+             order by attempt_at limit 16 for update skip locked)
+         returning id, whistle_id, assignment_id, ladder_id, due_at, platform_fault_after_ms, first_sent_at, released,
+                   attempts, traceparent"
+    )
+    .fetch_all(&db.work)
+    .await?;
+    let taken = rows.into_iter().map(|row| Taken {
+        id: row.id,
+        whistle: row.whistle_id,
+        assignment: row.assignment_id,
+        ladder: row.ladder_id,
+        due_at: row.due_at,
+        fault_after: TimeDelta::milliseconds(row.platform_fault_after_ms),
+        first_sent_at: row.first_sent_at,
+        released: row.released,
+        attempts: row.attempts,
+        traceparent: row.traceparent,
+        since,
+    });
+    Ok(taken.collect())
+}
+
+/// Takes up to 16 corrections under a lease of 20 s, of cases that have arrived.
+pub async fn take_corrections(db: &Db) -> sqlx::Result<Vec<TakenCorrection>> {
+    let since = Instant::now();
+    let rows = sqlx::query!(
+        "update correction set attempts = attempts + 1, attempt_at = clock_timestamp() + interval '20 s' where id in (
+             select c.id from correction c join case_file f on f.id = c.case_id and f.state = 'pushed'
+             where c.state = 'pending' and c.attempt_at <= (select clock_timestamp())
+             order by c.attempt_at limit 16 for update of c skip locked)
+         returning id, case_id, text, attempts"
+    )
+    .fetch_all(&db.work)
+    .await?;
+    let taken = rows.into_iter().map(|row| TakenCorrection {
+        id: row.id,
+        case: row.case_id,
+        text: row.text,
+        attempts: row.attempts,
+        since,
+    });
+    Ok(taken.collect())
+}
+
+/// How long until something may be taken up; none when there is nothing.
+pub async fn until_next(db: &Db) -> sqlx::Result<Option<TimeDelta>> {
+    let row = sqlx::query!(
+        r#"select min(attempt_at) as "attempt_at?", clock_timestamp() as "now!" from (
+               select attempt_at from case_file where state = 'pending'
+               union all select attempt_at from correction where state = 'pending') waiting"#
+    );
+    let row = row.fetch_one(&db.work).await?;
+    Ok(row.attempt_at.map(|at| at - row.now))
+}
+
+/// The case waits for the centre.
+pub async fn hold(db: &Db, id: Uuid) -> sqlx::Result<()> {
+    sqlx::query!("update case_file set state = 'held' where id = $1 and state = 'pending'", id)
+        .execute(&db.work)
+        .await?;
+    Ok(())
+}
+
+/// It is about to be handed over for the first time.
+pub async fn first_sent(db: &Db, id: Uuid) -> sqlx::Result<()> {
+    sqlx::query!("update case_file set first_sent_at = clock_timestamp() where id = $1 and first_sent_at is null", id)
+        .execute(&db.work)
+        .await?;
+    Ok(())
+}
+
+/// It is taken up again after a while.
+pub async fn again(db: &Db, id: Uuid, after: TimeDelta) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update case_file set attempt_at = clock_timestamp() + $2::bigint * interval '1 ms'
+         where id = $1 and state = 'pending'",
+        id,
+        after.num_milliseconds()
+    )
+    .execute(&db.work)
+    .await?;
+    Ok(())
+}
+
+/// 阳光+ gave a receipt; false when that was recorded before.
+pub async fn pushed(tx: &mut PgConnection, id: Uuid, receipt: &str, at: Timestamp) -> sqlx::Result<bool> {
+    let changed = sqlx::query!(
+        "update case_file set state = 'pushed', receipt = $2, received_at = $3 where id = $1 and state = 'pending'",
+        id,
+        receipt,
+        at
+    );
+    Ok(changed.execute(tx).await?.rows_affected() == 1)
+}
+
+/// A correction arrived.
+pub async fn corrected(db: &Db, id: Uuid, receipt: &str) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update correction set state = 'pushed', receipt = $2, received_at = clock_timestamp()
+         where id = $1 and state = 'pending'",
+        id,
+        receipt
+    )
+    .execute(&db.work)
+    .await?;
+    Ok(())
+}
+
+/// A correction is taken up again after a while.
+pub async fn correct_again(db: &Db, id: Uuid, after: TimeDelta) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update correction set attempt_at = clock_timestamp() + $2::bigint * interval '1 ms'
+         where id = $1 and state = 'pending'",
+        id,
+        after.num_milliseconds()
+    )
+    .execute(&db.work)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,13 @@
+//! What residents must be told.
+
+use clap::Parser;
+use foundation::config;
+
+/// Residents: who lives where.
+#[derive(Debug, Clone, Parser)]
+#[command(version)]
+pub struct Config {
+    /// What every service needs.
+    #[command(flatten)]
+    pub service: config::Service,
+}
