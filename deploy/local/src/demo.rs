@@ -151,16 +151,28 @@ pub async fn play(stack: &Stack, hour: Duration, kill: Option<Kill>, screen: &Sc
     let real = answered(stack, &play, policy, &smoke_duct(), &mut seen, screen).await?;
     screen.title("二、虚构事项：示例供热公司无人应哨，逐级升级至阳光+");
     let invented = silent(&play, policy, hour, &heating(), &mut seen, screen).await?;
-    // A push that follows another's answer would be one too many: give it the time to show itself.
-    crate::pause(Duration::from_millis(300)).await;
     let shares: Vec<_> = real.shares.iter().chain(&invented.shares).cloned().collect();
     let expected = expected(&shares, &ladder(hour));
+    settled(stack, &expected).await?;
     let received: Vec<_> = stack.ledger.read()?.into_iter().filter(|seen| seen.at >= begun).collect();
     let clean = screen.verdict(verdict(&expected, &received));
     if let Some(kill) = kill.filter(|_| !struck.load(Ordering::SeqCst)) {
         bail!("nobody saw the moment at which {} was to be killed", kill.service);
     }
     Ok(clean)
+}
+
+/// Waits until everything expected was received, up to half a minute; then a little, for what is one too many to show itself.
+async fn settled(stack: &Stack, expected: &[Expected]) -> anyhow::Result<()> {
+    for _ in 0..300 {
+        let received = stack.ledger.read()?;
+        if expected.iter().all(|one| received.iter().any(|seen| seen.kind == one.kind && seen.id == one.id)) {
+            break;
+        }
+        crate::pause(Duration::from_millis(100)).await;
+    }
+    crate::pause(Duration::from_millis(300)).await;
+    Ok(())
 }
 
 /// Kills the service when the moment comes, before the effect is confirmed to it.

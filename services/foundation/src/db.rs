@@ -5,6 +5,7 @@
 //! their own ([`crate::rpc::once`]). Pools are small: at most 12 connections a process, added up in `k8s/`.
 
 use std::str::FromStr as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
@@ -32,6 +33,9 @@ pub struct Db {
     pub rpc: PgPool,
     /// For the relay, consumers and schedules.
     pub work: PgPool,
+    /// Names this process among its replicas, as Postgres sees its sessions: work that it took up is free again when none of
+    /// its sessions is left.
+    pub instance: Arc<str>,
     options: PgConnectOptions,
     commits: watch::Sender<u64>,
 }
@@ -75,13 +79,14 @@ impl Db {
     /// The same database through a small pool of its own, so that no other work can hold it up.
     pub fn separate(&self, connections: u32) -> Db {
         let pool = pool(connections, &self.options);
-        Db { rpc: pool.clone(), work: pool, options: self.options.clone(), commits: self.commits.clone() }
+        Db { rpc: pool.clone(), work: pool, ..self.clone() }
     }
 }
 
 /// Connects, waiting for the server with backoff; refuses a schema that is neither this program's nor the next.
 pub async fn connect(url: &SecretString, schema: Schema) -> anyhow::Result<Db> {
-    let options = PgConnectOptions::from_str(url.expose_secret())?.application_name(schema.name);
+    let instance = format!("{}/{}", schema.name, crate::id::new());
+    let options = PgConnectOptions::from_str(url.expose_secret())?.application_name(&instance);
     let rpc = pool(6, &options);
     let mut wait = Duration::from_millis(50);
     loop {
@@ -95,7 +100,7 @@ pub async fn connect(url: &SecretString, schema: Schema) -> anyhow::Result<Db> {
             }
         }
     }
-    Ok(Db { rpc, work: pool(4, &options), options, commits: watch::Sender::new(0) })
+    Ok(Db { rpc, work: pool(4, &options), instance: instance.into(), options, commits: watch::Sender::new(0) })
 }
 
 fn pool(connections: u32, options: &PgConnectOptions) -> PgPool {

@@ -13,6 +13,7 @@ create table message (
         ('queued', 'sending', 'accepted', 'delivered', 'failed', 'superseded', 'no_contact', 'drill')),
     attempts int not null default 0,
     attempt_at timestamptz not null default clock_timestamp(),
+    taken_by text,
     masked_phone text,
     accepted_at timestamptz,
     delivered_at timestamptz,
@@ -34,6 +35,7 @@ comment on column message.check_after_ms is 'Later than this it is checked befor
 comment on column message.state is 'sending: handed to the gateway, its answer not yet known';
 comment on column message.attempts is 'How often it was taken up';
 comment on column message.attempt_at is 'Not to be taken up before; while it is being sent, the end of the sender''s lease';
+comment on column message.taken_by is 'Process that holds the lease';
 comment on column message.masked_phone is 'Where it went, masked';
 comment on column message.accepted_at is 'When the gateway took it over';
 comment on column message.delivered_at is 'When it reached the phone';
@@ -58,6 +60,7 @@ create table call_task (
     script text,
     state text not null check (state in ('resolving', 'open', 'recorded', 'drill')),
     attempt_at timestamptz not null default clock_timestamp(),
+    taken_by text,
     due_at timestamptz not null,
     opened_at timestamptz,
     caller_name text,
@@ -79,6 +82,7 @@ comment on column call_task.callee_phone is 'What to dial';
 comment on column call_task.script is 'What to say';
 comment on column call_task.state is 'resolving: the callee is being looked up';
 comment on column call_task.attempt_at is 'Not to be taken up before';
+comment on column call_task.taken_by is 'Process that holds the lease';
 comment on column call_task.due_at is 'The rung''s due time';
 comment on column call_task.opened_at is 'When the desk could see it';
 comment on column call_task.caller_name is 'Who called';

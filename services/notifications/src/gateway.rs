@@ -63,8 +63,8 @@ impl Gateway {
     /// At this address, known by this key.
     pub fn new(url: &str, key: SecretString) -> anyhow::Result<Gateway> {
         let http = reqwest::Client::builder()
-            .timeout(Duration::from_secs(4))
-            .connect_timeout(Duration::from_secs(2))
+            .timeout(Duration::from_secs(2))
+            .connect_timeout(Duration::from_secs(1))
             .build()?;
         Ok(Gateway { http, url: url.trim_end_matches('/').to_owned(), key })
     }

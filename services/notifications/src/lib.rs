@@ -38,11 +38,12 @@ pub fn run(config: Config) -> BoxFuture<'static, anyhow::Result<()>> {
             link_base: config.link_base.trim_end_matches('/').into(),
             link_key: config.link_key,
         };
-        let (sender, tasks, receipts) = (operations.clone(), operations.clone(), operations.clone());
+        let [sender, tasks, receipts, orphans] = std::array::from_fn(|_| operations.clone());
         host.grpc(|server| rpc::serve(server, &operations))
             .subscribe(routes())?
             .schedule("sender", move |stop| schedule::sender(sender, stop))
             .schedule("call tasks", move |stop| schedule::tasks(tasks, stop))
+            .schedule("orphans", move |stop| schedule::orphans(orphans, stop))
             .schedule("receipts", move |stop| schedule::receipts(receipts, stop))
             .run()
             .await

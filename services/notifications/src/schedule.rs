@@ -54,7 +54,7 @@ pub async fn sender(operations: Operations, stop: Stop) -> anyhow::Result<()> {
 
 async fn until_next(operations: &Operations) -> Duration {
     match store::until_next(&operations.db).await {
-        Ok(Some(until)) => until.to_std().map_or(Duration::from_millis(10), |until| until.min(POLL)),
+        Ok(Some(until)) => until.to_std().map_or(Duration::from_millis(10), |until| until.min(POLL / 4)),
         Ok(None) | Err(_) => POLL,
     }
 }
@@ -72,6 +72,20 @@ pub async fn tasks(operations: Operations, stop: Stop) -> anyhow::Result<()> {
             () = stop.wait() => {}
             _ = commits.changed() => {}
             () = pause(if taken > 0 { Duration::from_millis(100) } else { POLL }) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Frees what dead processes took up, until told to stop.
+pub async fn orphans(operations: Operations, stop: Stop) -> anyhow::Result<()> {
+    while !stop.requested() {
+        if let Err(error) = store::free_orphans(&operations.db).await {
+            tracing::warn!(error = %Chain(&error), "leases of dead processes run their time");
+        }
+        tokio::select! {
+            () = stop.wait() => {}
+            () = pause(POLL / 4) => {}
         }
     }
     Ok(())

@@ -52,12 +52,13 @@ pub async fn add_message(tx: &mut PgConnection, rung: &Rung, message: &NewMessag
     Ok(())
 }
 
-/// Takes up to `limit` messages under a lease of 20 s, those due first first.
+/// Takes up to `limit` messages under a lease of 4 s, the longest waiting first.
 pub async fn take(db: &Db, limit: i64) -> Result<Vec<Taken>, Error> {
     // Before the statement: the lease is never shorter than this process believes.
     let since = Instant::now();
     let rows = sqlx::query!(
-        r#"update message m set state = 'sending', attempts = attempts + 1, attempt_at = clock_timestamp() + interval '20 s'
+        r#"update message m set state = 'sending', attempts = attempts + 1, taken_by = $2,
+               attempt_at = clock_timestamp() + interval '4 s'
            where id in (select id from message where state in ('queued', 'sending')
                         and attempt_at <= (select clock_timestamp()) order by attempt_at, id limit $1
                         for update skip locked)
@@ -66,7 +67,8 @@ pub async fn take(db: &Db, limit: i64) -> Result<Vec<Taken>, Error> {
                      exists (select from message later where later.assignment_id = m.assignment_id
                              and later.ladder_id = m.ladder_id and later.target = m.target
                              and later.rung > m.rung) as "overtaken!""#,
-        limit
+        limit,
+        &*db.instance
     )
     .fetch_all(&db.work)
     .await?;
@@ -125,7 +127,7 @@ pub async fn ended(tx: &mut PgConnection, id: Uuid, state: State) -> sqlx::Resul
 /// It is taken up again after a while.
 pub async fn again(tx: &mut PgConnection, id: Uuid, after: TimeDelta) -> sqlx::Result<()> {
     sqlx::query!(
-        "update message set attempt_at = clock_timestamp() + $2::bigint * interval '1 ms'
+        "update message set taken_by = null, attempt_at = clock_timestamp() + $2::bigint * interval '1 ms'
          where id = $1 and state = 'sending'",
         id,
         after.num_milliseconds()
@@ -186,14 +188,15 @@ pub struct Resolving {
     pub callee: String,
 }
 
-/// Takes tasks to be opened, each leased for 10 s.
+/// Takes tasks to be opened, each leased for 4 s.
 pub async fn take_tasks(db: &Db) -> sqlx::Result<Vec<Resolving>> {
     sqlx::query_as!(
         Resolving,
-        "update call_task set attempt_at = clock_timestamp() + interval '10 s' where id in (
+        "update call_task set attempt_at = clock_timestamp() + interval '4 s', taken_by = $1 where id in (
              select id from call_task where state = 'resolving' and attempt_at <= (select clock_timestamp())
              order by attempt_at limit 50 for update skip locked)
-         returning id, assignment_id, ladder_id, card, callee"
+         returning id, assignment_id, ladder_id, card, callee",
+        &*db.instance
     )
     .fetch_all(&db.work)
     .await
@@ -202,12 +205,30 @@ pub async fn take_tasks(db: &Db) -> sqlx::Result<Vec<Resolving>> {
 /// A task is taken up again after a while.
 pub async fn task_again(tx: &mut PgConnection, id: Uuid, after: TimeDelta) -> sqlx::Result<()> {
     sqlx::query!(
-        "update call_task set attempt_at = clock_timestamp() + $2::bigint * interval '1 ms'
+        "update call_task set taken_by = null, attempt_at = clock_timestamp() + $2::bigint * interval '1 ms'
          where id = $1 and state = 'resolving'",
         id,
         after.num_milliseconds()
     )
     .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Frees what a process took up that is gone: Postgres sees no session of it any more. Leases younger than half a second stay,
+/// so that lost connections alone do not double what is just on its way.
+pub async fn free_orphans(db: &Db) -> sqlx::Result<()> {
+    sqlx::query!(
+        "with alive as materialized (select application_name from pg_stat_activity where application_name is not null),
+              freed as (
+             update call_task set attempt_at = clock_timestamp() where state = 'resolving' and taken_by is not null
+             and attempt_at between (select clock_timestamp()) and (select clock_timestamp()) + interval '3500 ms'
+             and taken_by not in (select application_name from alive))
+         update message set attempt_at = clock_timestamp() where state = 'sending'
+         and attempt_at between (select clock_timestamp()) and (select clock_timestamp()) + interval '3500 ms'
+         and taken_by not in (select application_name from alive)"
+    )
+    .execute(&db.work)
     .await?;
     Ok(())
 }

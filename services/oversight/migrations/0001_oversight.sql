@@ -27,6 +27,7 @@ create table case_file (
     first_sent_at timestamptz,
     attempts int not null default 0,
     attempt_at timestamptz not null default clock_timestamp(),
+    taken_by text,
     receipt text,
     received_at timestamptz,
     traceparent text
@@ -45,6 +46,7 @@ comment on column case_file.released is 'The centre let it go';
 comment on column case_file.first_sent_at is 'When it was first handed to 阳光+; what it is late by is decided then';
 comment on column case_file.attempts is 'How often it was taken up';
 comment on column case_file.attempt_at is 'Not to be taken up before; while it is being sent, the end of the sender''s lease';
+comment on column case_file.taken_by is 'Process that holds the lease';
 comment on column case_file.receipt is '阳光+''s number';
 comment on column case_file.received_at is 'When the receipt came';
 comment on column case_file.traceparent is 'W3C trace context of the fact that made it';
@@ -57,6 +59,7 @@ create table correction (
     state text not null default 'pending' check (state in ('pending', 'pushed')),
     attempts int not null default 0,
     attempt_at timestamptz not null default clock_timestamp(),
+    taken_by text,
     text text not null,
     receipt text,
     received_at timestamptz
@@ -67,6 +70,7 @@ comment on column correction.case_id is 'The case';
 comment on column correction.state is 'pending until a receipt comes';
 comment on column correction.attempts is 'How often it was taken up';
 comment on column correction.attempt_at is 'Not to be taken up before';
+comment on column correction.taken_by is 'Process that holds the lease';
 comment on column correction.text is 'Chinese';
 comment on column correction.receipt is '阳光+''s number';
 comment on column correction.received_at is 'When the receipt came';

@@ -69,8 +69,8 @@ impl Platform {
     /// At this address, known by this key.
     pub fn new(url: &str, key: SecretString) -> anyhow::Result<Platform> {
         let http = reqwest::Client::builder()
-            .timeout(Duration::from_secs(4))
-            .connect_timeout(Duration::from_secs(2))
+            .timeout(Duration::from_secs(2))
+            .connect_timeout(Duration::from_secs(1))
             .build()?;
         Ok(Platform { http, url: url.trim_end_matches('/').to_owned(), key })
     }

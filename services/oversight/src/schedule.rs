@@ -51,9 +51,23 @@ async fn pass(operations: &Operations) -> sqlx::Result<usize> {
     Ok(taken)
 }
 
+/// Frees what dead processes took up, until told to stop.
+pub async fn orphans(operations: Operations, stop: Stop) -> anyhow::Result<()> {
+    while !stop.requested() {
+        if let Err(error) = store::free_orphans(&operations.db).await {
+            tracing::warn!(error = %Chain(&error), "leases of dead processes run their time");
+        }
+        tokio::select! {
+            () = stop.wait() => {}
+            () = pause(POLL / 4) => {}
+        }
+    }
+    Ok(())
+}
+
 async fn until_next(operations: &Operations) -> Duration {
     match store::until_next(&operations.db).await {
-        Ok(Some(until)) => until.to_std().map_or(Duration::from_millis(50), |until| until.min(POLL)),
+        Ok(Some(until)) => until.to_std().map_or(Duration::from_millis(50), |until| until.min(POLL / 4)),
         Ok(None) | Err(_) => POLL,
     }
 }

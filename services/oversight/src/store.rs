@@ -42,16 +42,18 @@ pub async fn note(tx: &mut PgConnection, entry: &Entry) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Takes up to 16 cases under a lease of 20 s.
+/// Takes up to 16 cases under a lease of 4 s.
 pub async fn take(db: &Db) -> sqlx::Result<Vec<Taken>> {
     // Before the statement: the lease is never shorter than this process believes.
     let since = Instant::now();
     let rows = sqlx::query!(
-        "update case_file set attempts = attempts + 1, attempt_at = clock_timestamp() + interval '20 s' where id in (
+        "update case_file set attempts = attempts + 1, taken_by = $1, attempt_at = clock_timestamp() + interval '4 s'
+         where id in (
              select id from case_file where state = 'pending' and attempt_at <= (select clock_timestamp())
              order by attempt_at limit 16 for update skip locked)
          returning id, whistle_id, assignment_id, ladder_id, due_at, platform_fault_after_ms, first_sent_at, released,
-                   attempts, traceparent"
+                   attempts, traceparent",
+        &*db.instance
     )
     .fetch_all(&db.work)
     .await?;
@@ -71,15 +73,17 @@ pub async fn take(db: &Db) -> sqlx::Result<Vec<Taken>> {
     Ok(taken.collect())
 }
 
-/// Takes up to 16 corrections under a lease of 20 s, of cases that have arrived.
+/// Takes up to 16 corrections under a lease of 4 s, of cases that have arrived.
 pub async fn take_corrections(db: &Db) -> sqlx::Result<Vec<TakenCorrection>> {
     let since = Instant::now();
     let rows = sqlx::query!(
-        "update correction set attempts = attempts + 1, attempt_at = clock_timestamp() + interval '20 s' where id in (
+        "update correction set attempts = attempts + 1, taken_by = $1, attempt_at = clock_timestamp() + interval '4 s'
+         where id in (
              select c.id from correction c join case_file f on f.id = c.case_id and f.state = 'pushed'
              where c.state = 'pending' and c.attempt_at <= (select clock_timestamp())
              order by c.attempt_at limit 16 for update of c skip locked)
-         returning id, case_id, text, attempts"
+         returning id, case_id, text, attempts",
+        &*db.instance
     )
     .fetch_all(&db.work)
     .await?;
@@ -123,7 +127,7 @@ pub async fn first_sent(db: &Db, id: Uuid) -> sqlx::Result<()> {
 /// It is taken up again after a while.
 pub async fn again(db: &Db, id: Uuid, after: TimeDelta) -> sqlx::Result<()> {
     sqlx::query!(
-        "update case_file set attempt_at = clock_timestamp() + $2::bigint * interval '1 ms'
+        "update case_file set taken_by = null, attempt_at = clock_timestamp() + $2::bigint * interval '1 ms'
          where id = $1 and state = 'pending'",
         id,
         after.num_milliseconds()
@@ -160,10 +164,28 @@ pub async fn corrected(db: &Db, id: Uuid, receipt: &str) -> sqlx::Result<()> {
 /// A correction is taken up again after a while.
 pub async fn correct_again(db: &Db, id: Uuid, after: TimeDelta) -> sqlx::Result<()> {
     sqlx::query!(
-        "update correction set attempt_at = clock_timestamp() + $2::bigint * interval '1 ms'
+        "update correction set taken_by = null, attempt_at = clock_timestamp() + $2::bigint * interval '1 ms'
          where id = $1 and state = 'pending'",
         id,
         after.num_milliseconds()
+    )
+    .execute(&db.work)
+    .await?;
+    Ok(())
+}
+
+/// Frees what a process took up that is gone: Postgres sees no session of it any more. Leases younger than half a second stay,
+/// so that lost connections alone do not double what is just on its way.
+pub async fn free_orphans(db: &Db) -> sqlx::Result<()> {
+    sqlx::query!(
+        "with alive as materialized (select application_name from pg_stat_activity where application_name is not null),
+              freed as (
+             update correction set attempt_at = clock_timestamp() where state = 'pending' and taken_by is not null
+             and attempt_at between (select clock_timestamp()) and (select clock_timestamp()) + interval '3500 ms'
+             and taken_by not in (select application_name from alive))
+         update case_file set attempt_at = clock_timestamp() where state = 'pending' and taken_by is not null
+         and attempt_at between (select clock_timestamp()) and (select clock_timestamp()) + interval '3500 ms'
+         and taken_by not in (select application_name from alive)"
     )
     .execute(&db.work)
     .await?;

@@ -16,8 +16,9 @@ use crate::error::Error;
 use crate::gateway::{Found, Sent};
 use crate::store;
 
-/// A lease is long enough for two calls to the gateway; within half of it nobody else can have taken the message up.
-pub const LEASE: Duration = Duration::from_secs(20);
+/// The lease that `store::take` gives. A call to the gateway begins in its first half and ends within 2 s, so whoever takes the
+/// message up after it asks a gateway that has decided.
+pub const LEASE: Duration = Duration::from_secs(4);
 
 /// A message under lease.
 #[derive(Debug, Clone)]

@@ -20,8 +20,9 @@ use crate::error::Error;
 use crate::platform::{Document, Line, Receipt};
 use crate::{store, views};
 
-/// Within half of it nobody else can have taken the case up.
-pub const LEASE: Duration = Duration::from_secs(20);
+/// The lease that `store::take` gives. A call to 阳光+ begins in its first half and ends within 2 s, so whoever takes the case up
+/// after it asks a platform that has decided.
+pub const LEASE: Duration = Duration::from_secs(4);
 
 /// A case under lease.
 #[derive(Debug, Clone)]
