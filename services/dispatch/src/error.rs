@@ -23,6 +23,9 @@ pub enum Error {
         /// What is wrong.
         description: &'static str,
     },
+    /// Somebody else fired the rung: this transaction must not.
+    #[error("a rung has fired already")]
+    FiredAlready,
     /// Postgres.
     #[error("database")]
     Database(#[from] sqlx::Error),
@@ -47,7 +50,7 @@ impl From<Error> for Status {
                 violations.add(field, description);
                 violations.finish().err().unwrap_or_else(|| Status::invalid_argument(description))
             }
-            error @ (Error::Database(_) | Error::Stored(_)) => internal(error),
+            error @ (Error::FiredAlready | Error::Database(_) | Error::Stored(_)) => internal(error),
         }
     }
 }
@@ -67,7 +70,7 @@ impl From<Error> for Failure {
             error @ (Error::NotFound(_) | Error::Refused(_) | Error::Invalid { .. } | Error::Stored(_)) => {
                 Failure::Park(error.to_string())
             }
-            Error::Database(error) => Failure::Retry(error.into()),
+            error @ (Error::FiredAlready | Error::Database(_)) => Failure::Retry(error.into()),
         }
     }
 }

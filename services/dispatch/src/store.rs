@@ -256,7 +256,7 @@ pub async fn fire(tx: &mut PgConnection, fired: &[(AssignmentId, &Fired)], polic
     .execute(&mut *tx)
     .await?;
     if usize::try_from(written.rows_affected()).ok() != Some(fired.len()) {
-        return Err(sqlx::Error::RowNotFound.into());
+        return Err(Error::FiredAlready);
     }
     sqlx::query!(
         "insert into effect (id, ladder_id, rung, kind, target)

@@ -25,7 +25,23 @@ const DEADLINE: Duration = Duration::from_secs(20);
 #[derive(Debug, Clone)]
 pub struct Stop(CancellationToken);
 
+impl Default for Stop {
+    fn default() -> Stop {
+        Stop::new()
+    }
+}
+
 impl Stop {
+    /// Not requested yet.
+    pub fn new() -> Stop {
+        Stop(CancellationToken::new())
+    }
+
+    /// Asks everything that holds this to end.
+    pub fn request(&self) {
+        self.0.cancel();
+    }
+
     /// Ends when the task shall.
     pub async fn wait(&self) {
         self.0.cancelled().await;
@@ -106,18 +122,18 @@ impl Host {
 
     /// Runs until a signal or a dead task.
     pub async fn run(self) -> anyhow::Result<()> {
-        let (intake_stop, relay_stop) = (CancellationToken::new(), CancellationToken::new());
+        let (intake_stop, relay_stop) = (Stop::new(), Stop::new());
         let (mut intake, mut background) = (JoinSet::new(), JoinSet::new());
         let (db, bus) = (self.db.clone(), self.bus.clone());
-        let stop = Stop(relay_stop.clone());
+        let stop = relay_stop.clone();
         background.spawn(named("relay", async move { relay::run(db, bus, stop).await }));
-        let (db, stop) = (self.db.clone(), Stop(intake_stop.clone()));
+        let (db, stop) = (self.db.clone(), intake_stop.clone());
         intake.spawn(named("housekeeping", async move { housekeeping::run(db, stop).await }));
         for (name, task) in self.intake {
-            intake.spawn(named(name, task(Stop(intake_stop.clone()))));
+            intake.spawn(named(name, task(intake_stop.clone())));
         }
         let listener = listen(self.config.listen).await?;
-        intake.spawn(named("rpc", self.server.serve(listener, self.auth.clone(), Stop(intake_stop.clone()))));
+        intake.spawn(named("rpc", self.server.serve(listener, self.auth.clone(), intake_stop.clone())));
         self.health.ready(true);
         tracing::info!(service = self.name, address = %self.config.listen, "ready");
         let died = tokio::select! {
@@ -126,10 +142,10 @@ impl Host {
             Some(ended) = background.join_next() => Some(ended),
         };
         self.health.ready(false);
-        intake_stop.cancel();
+        intake_stop.request();
         let orderly = async {
             while intake.join_next().await.is_some() {}
-            relay_stop.cancel();
+            relay_stop.request();
             while background.join_next().await.is_some() {}
         };
         tokio::select! {

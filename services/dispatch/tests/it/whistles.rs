@@ -1,0 +1,78 @@
+//! Whistles on real Postgres.
+
+use dispatch::domain::{AssignmentId, Outcome, Target, UnitId, WhistleId};
+use dispatch::operations;
+use dispatch::store::directory::{Unit, put_unit};
+use foundation::auth::Caller;
+use foundation::id;
+use local::testing::run;
+use proto::common::v1::TargetRole;
+use proto::dispatch::v1::{AssignmentState, RungState};
+
+#[test]
+fn a_whistle_on_a_unit_without_contacts_is_blown_and_says_what_is_missing() {
+    run(async {
+        let db = super::database().await;
+        let unit = Unit { id: UnitId(id::new()), name: "无人单位".into(), contacts: Vec::new() };
+        let mut tx = db.begin().await.unwrap();
+        put_unit(&mut tx, &unit).await.unwrap();
+        db.commit(tx).await.unwrap();
+        let blown = super::blow(&db, &[unit.id], 0).await;
+        let missing: Vec<_> = blown.missing_contacts.iter().map(|one| one.role()).collect();
+        assert_eq!(missing, [TargetRole::Duty, TargetRole::Head, TargetRole::DeputyMayor]);
+        let rungs = &blown.whistle.unwrap().assignments[0].ladders[0].rungs;
+        assert_eq!(rungs[0].state(), RungState::Fired);
+        assert!(rungs[1..].iter().all(|rung| rung.state() == RungState::Pending));
+    });
+}
+
+#[test]
+fn a_unit_with_every_contact_misses_nothing() {
+    run(async {
+        let db = super::database().await;
+        let units = super::units(&db, 2).await;
+        assert!(super::blow(&db, &units, 0).await.missing_contacts.is_empty());
+        assert_eq!(Target::ALL.len(), 6);
+    });
+}
+
+#[test]
+fn a_withdrawn_whistle_stops_every_ladder_and_keeps_what_was_shown() {
+    run(async {
+        let db = super::database().await;
+        let blown = super::blow(&db, &super::units(&db, 2).await, 0).await.whistle.unwrap();
+        let mut tx = db.begin().await.unwrap();
+        let id = WhistleId(blown.whistle_id.parse().unwrap());
+        let withdrawn = operations::withdraw(&mut tx, &Caller::anyone(), id, "误吹").await.unwrap();
+        db.commit(tx).await.unwrap();
+        for share in &withdrawn.assignments {
+            assert_eq!(share.state(), AssignmentState::Withdrawn);
+            let states: Vec<_> = share.ladders[0].rungs.iter().map(|rung| rung.state()).collect();
+            assert_eq!(states, [RungState::Fired, RungState::Void, RungState::Void, RungState::Void]);
+        }
+        let waiting: i64 = sqlx::query_scalar("select count(*) from assignment where next_due_at is not null")
+            .fetch_one(&db.work)
+            .await
+            .unwrap();
+        assert_eq!(waiting, 0);
+    });
+}
+
+#[test]
+fn what_was_not_solved_goes_back_to_the_unit_with_a_new_deadline() {
+    run(async {
+        let db = super::database().await;
+        let blown = super::blow(&db, &super::units(&db, 1).await, 0).await.whistle.unwrap();
+        let share = AssignmentId(blown.assignments[0].assignment_id.parse().unwrap());
+        let mut tx = db.begin().await.unwrap();
+        operations::answer(&mut tx, &Caller::anyone(), share, "甲").await.unwrap();
+        operations::submit(&mut tx, &Caller::anyone(), share, "好了", &serde_json::json!([])).await.unwrap();
+        let grievance = dispatch::domain::GrievanceId(blown.grievance_id.parse().unwrap());
+        operations::grade(&mut tx, grievance, Outcome::NotSolved).await.unwrap();
+        let again =
+            operations::submit(&mut tx, &Caller::anyone(), share, "这次真好了", &serde_json::json!([])).await.unwrap();
+        let handling: Vec<_> = again.ladders[1..].iter().map(|ladder| ladder.generation).collect();
+        assert_eq!(handling, [1, 2]);
+        assert_eq!(again.state(), AssignmentState::Submitted);
+    });
+}

@@ -1,0 +1,98 @@
+//! The log: placing, and reading it.
+
+use foundation::db::Db;
+use foundation::outbox::{Announcement, announce, place};
+use proto::events::v1::WhistleWithdrawn;
+
+fn fact(whistle: &str, version: i64) -> Announcement {
+    Announcement::of(&WhistleWithdrawn { whistle_id: whistle.into(), version, ..WhistleWithdrawn::default() })
+}
+
+async fn placed(db: &Db) -> Vec<(i64, i64)> {
+    sqlx::query_as("select position, id from outbox where position is not null order by position")
+        .fetch_all(&db.work)
+        .await
+        .unwrap()
+}
+
+#[test]
+fn facts_are_placed_in_the_order_in_which_they_were_stated_without_gaps() {
+    local::testing::run(async {
+        let db = super::database().await;
+        let mut tx = db.begin().await.unwrap();
+        announce(&mut tx, (1..=3).map(|version| fact("a", version)).collect()).await.unwrap();
+        db.commit(tx).await.unwrap();
+        place(&db).await.unwrap();
+        let placed = placed(&db).await;
+        assert_eq!(placed.iter().map(|(position, _)| *position).collect::<Vec<_>>(), [1, 2, 3]);
+        assert!(placed.windows(2).all(|pair| pair[0].1 < pair[1].1), "{placed:?}");
+    });
+}
+
+#[test]
+fn a_late_committer_is_placed_after_those_who_overtook_it_and_not_skipped() {
+    local::testing::run(async {
+        let db = super::database().await;
+        let mut slow = db.begin().await.unwrap();
+        announce(&mut slow, vec![fact("slow", 1)]).await.unwrap();
+        let mut fast = db.begin().await.unwrap();
+        announce(&mut fast, vec![fact("fast", 1)]).await.unwrap();
+        db.commit(fast).await.unwrap();
+        place(&db).await.unwrap();
+        assert_eq!(placed(&db).await.len(), 1, "what is not committed has no position");
+        db.commit(slow).await.unwrap();
+        place(&db).await.unwrap();
+        let placed = placed(&db).await;
+        assert_eq!(placed.len(), 2);
+        assert!(placed[0].1 > placed[1].1, "the slow one has the smaller id and the later position");
+    });
+}
+
+#[test]
+fn many_placers_at_once_leave_no_gap_and_no_double() {
+    local::testing::run(async {
+        let db = super::database().await;
+        let writers = (0..8).map(|writer| {
+            let db = db.clone();
+            tokio::spawn(async move {
+                for version in 0..50 {
+                    let mut tx = db.begin().await.unwrap();
+                    announce(&mut tx, vec![fact(&writer.to_string(), version)]).await.unwrap();
+                    db.commit(tx).await.unwrap();
+                    place(&db).await.unwrap();
+                }
+            })
+        });
+        for writer in writers.collect::<Vec<_>>() {
+            writer.await.unwrap();
+        }
+        place(&db).await.unwrap();
+        let positions: Vec<_> = placed(&db).await.into_iter().map(|(position, _)| position).collect();
+        assert_eq!(positions, (1..=400).collect::<Vec<i64>>());
+    });
+}
+
+#[test]
+fn a_cancelled_borrower_leaves_no_open_transaction_in_the_pool() {
+    local::testing::run(async {
+        let db = super::database().await;
+        for microseconds in 0..200 {
+            let begin = async {
+                let mut tx = db.rpc.begin().await.unwrap();
+                sqlx::query("insert into happened (what) values ('cancelled')").execute(&mut *tx).await.unwrap();
+                std::future::pending::<()>().await;
+            };
+            let limit = std::time::Duration::from_micros(microseconds * 20);
+            assert!(tokio::time::timeout(limit, begin).await.is_err());
+            let mut connection = db.rpc.acquire().await.unwrap();
+            let pid: i32 = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut *connection).await.unwrap();
+            let state: String = sqlx::query_scalar("select state from pg_stat_activity where pid = $1")
+                .bind(pid)
+                .fetch_one(&db.work)
+                .await
+                .unwrap();
+            assert_eq!(state, "idle", "the next borrower stands inside somebody else's transaction");
+        }
+        assert!(super::happened(&db).await.is_empty());
+    });
+}

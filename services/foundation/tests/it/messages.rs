@@ -1,0 +1,125 @@
+//! Hearing: once in effect, in order behind a dead letter, over NATS.
+
+use foundation::bus::{self, Fact};
+use foundation::db::Db;
+use foundation::inbox::{self, Failure, Outcome, Routes};
+use foundation::outbox::{Announcement, announce};
+use foundation::{clock, dead_letters, id, relay};
+use local::testing::{eventually, run, servers};
+use proto::Event as _;
+use proto::events::v1::WhistleWithdrawn;
+use sqlx::PgConnection;
+
+/// Writes down what it hears; cannot apply version 13 as long as nothing has happened yet.
+fn routes() -> Routes {
+    Routes::new("grievances").on(|tx: &mut PgConnection, event: WhistleWithdrawn| {
+        Box::pin(async move {
+            if event.version == 13 {
+                let ready: bool =
+                    sqlx::query_scalar("select exists (select from happened)").fetch_one(&mut *tx).await?;
+                if !ready {
+                    return Err(Failure::Park("unlucky".into()));
+                }
+            }
+            sqlx::query("insert into happened (what) values ($1)").bind(event.version.to_string()).execute(tx).await?;
+            Ok(())
+        })
+    })
+}
+
+fn event(whistle: &str, version: i64) -> WhistleWithdrawn {
+    WhistleWithdrawn { whistle_id: whistle.into(), version, ..WhistleWithdrawn::default() }
+}
+
+async fn fact(db: &Db, whistle: &str, version: i64) -> Fact {
+    use prost::Message as _;
+    Fact {
+        id: id::new(),
+        subject: WhistleWithdrawn::SUBJECT.into(),
+        aggregate: whistle.into(),
+        payload: event(whistle, version).encode_to_vec().into(),
+        traceparent: None,
+        occurred_at: clock::now(&mut *db.work.acquire().await.unwrap()).await.unwrap(),
+        position: 1,
+    }
+}
+
+#[test]
+fn a_fact_that_comes_twice_has_one_effect() {
+    run(async {
+        let db = super::database().await;
+        let fact = fact(&db, "a", 1).await;
+        for _ in 0..2 {
+            assert_eq!(inbox::apply(&db, &routes(), fact.clone()).await, Outcome::Handled);
+        }
+        assert_eq!(super::happened(&db).await, ["1"]);
+    });
+}
+
+#[test]
+fn a_fact_that_comes_to_two_replicas_at_once_has_one_effect() {
+    run(async {
+        let db = super::database().await;
+        let fact = fact(&db, "a", 1).await;
+        let (one, other) = (routes(), routes());
+        let both = tokio::join!(inbox::apply(&db, &one, fact.clone()), inbox::apply(&db, &other, fact));
+        assert_eq!(both, (Outcome::Handled, Outcome::Handled));
+        assert_eq!(super::happened(&db).await, ["1"]);
+    });
+}
+
+#[test]
+fn facts_behind_a_parked_one_park_too_and_are_replayed_in_their_order() {
+    run(async {
+        let db = super::database().await;
+        for (whistle, version) in [("a", 13), ("a", 14), ("a", 15), ("b", 1)] {
+            let fact = fact(&db, whistle, version).await;
+            assert_eq!(inbox::apply(&db, &routes(), fact).await, Outcome::Handled);
+        }
+        assert_eq!(super::happened(&db).await, ["1"], "another aggregate goes on");
+        let mut connection = db.work.acquire().await.unwrap();
+        assert_eq!(dead_letters::parked(&mut connection).await.unwrap().len(), 3);
+        assert_eq!(dead_letters::ask_replay(&mut connection, Some("a")).await.unwrap(), 3);
+        inbox::replay(&db, &routes()).await.unwrap();
+        assert_eq!(super::happened(&db).await, ["1", "13", "14", "15"]);
+        assert!(dead_letters::parked(&mut connection).await.unwrap().is_empty());
+    });
+}
+
+#[test]
+fn a_replay_that_fails_again_parks_the_fact_and_its_followers_again() {
+    run(async {
+        let db = super::database().await;
+        for version in [13, 14] {
+            let fact = fact(&db, "a", version).await;
+            inbox::apply(&db, &routes(), fact).await;
+        }
+        let mut connection = db.work.acquire().await.unwrap();
+        dead_letters::ask_replay(&mut connection, None).await.unwrap();
+        inbox::replay(&db, &routes()).await.unwrap();
+        assert!(super::happened(&db).await.is_empty());
+        assert_eq!(dead_letters::parked(&mut connection).await.unwrap().len(), 2);
+    });
+}
+
+#[test]
+fn what_is_committed_is_heard_over_nats() {
+    run(async {
+        let (stating, hearing) = (super::database().await, super::database().await);
+        let url = servers().await.nats_url.clone().into();
+        let bus = bus::connect(&url, "test").await.unwrap();
+        let (relay_stop, hear_stop) = (foundation::host::Stop::new(), foundation::host::Stop::new());
+        let relay = tokio::spawn(relay::run(stating.clone(), bus.clone(), relay_stop.clone()));
+        let hear = tokio::spawn(bus::subscribe(hearing.clone(), bus, routes(), hear_stop.clone()));
+        let mut tx = stating.begin().await.unwrap();
+        announce(&mut tx, (1..=20).map(|version| Announcement::of(&event("a", version))).collect()).await.unwrap();
+        stating.commit(tx).await.unwrap();
+        eventually("all 20 are heard", || async { super::happened(&hearing).await.len() == 20 }).await;
+        let expected: Vec<_> = (1..=20).map(|version: i64| version.to_string()).collect();
+        assert_eq!(super::happened(&hearing).await, expected);
+        relay_stop.request();
+        hear_stop.request();
+        relay.await.unwrap().unwrap();
+        hear.await.unwrap().unwrap();
+    });
+}

@@ -1,0 +1,78 @@
+//! Repeating a mutating call.
+
+use foundation::auth::Caller;
+use foundation::db::Db;
+use foundation::rpc::{already_exists, once};
+use local::testing::run;
+use proto::residents::v1::{RegisterResidentRequest, Resident};
+use tonic::{Code, Response, Status};
+
+async fn call(db: &Db, id: &str, area: &str, refuse: bool) -> Result<Response<Resident>, Status> {
+    let request =
+        RegisterResidentRequest { request_id: id.into(), area: area.into(), ..RegisterResidentRequest::default() };
+    once(db, &Caller::anyone(), "Register", &request, move |tx| {
+        Box::pin(async move {
+            let resident_id = foundation::id::new().to_string();
+            sqlx::query("insert into happened (what) values ($1)").bind(&resident_id).execute(tx).await.unwrap();
+            let answer = Resident { resident_id, ..Resident::default() };
+            if refuse { Err(already_exists("TEST", "refused")) } else { Ok(answer) }
+        })
+    })
+    .await
+}
+
+#[test]
+fn a_repeated_call_gets_the_first_answer_and_has_no_second_effect() {
+    run(async {
+        let (db, id) = (super::database().await, foundation::id::new().to_string());
+        let first = call(&db, &id, "150302", false).await.unwrap().into_inner();
+        let second = call(&db, &id, "150302", false).await.unwrap().into_inner();
+        assert_eq!(first, second);
+        assert_eq!(super::happened(&db).await, [first.resident_id]);
+    });
+}
+
+#[test]
+fn the_same_call_twice_at_once_has_one_effect() {
+    run(async {
+        let (db, id) = (super::database().await, foundation::id::new().to_string());
+        let (one, other) = tokio::join!(call(&db, &id, "150302", false), call(&db, &id, "150302", false));
+        assert_eq!(one.unwrap().into_inner(), other.unwrap().into_inner());
+        assert_eq!(super::happened(&db).await.len(), 1);
+    });
+}
+
+#[test]
+fn another_body_under_the_same_id_is_refused() {
+    run(async {
+        use tonic_types::StatusExt as _;
+        let (db, id) = (super::database().await, foundation::id::new().to_string());
+        call(&db, &id, "150302", false).await.unwrap();
+        let status = call(&db, &id, "150303", false).await.unwrap_err();
+        assert_eq!(status.code(), Code::AlreadyExists);
+        assert_eq!(status.get_error_details().error_info().unwrap().reason, "REQUEST_ID_REUSED");
+        assert_eq!(super::happened(&db).await.len(), 1);
+    });
+}
+
+#[test]
+fn a_refused_call_leaves_nothing_behind_and_may_be_sent_again() {
+    run(async {
+        let (db, id) = (super::database().await, foundation::id::new().to_string());
+        call(&db, &id, "150302", true).await.unwrap_err();
+        assert!(super::happened(&db).await.is_empty());
+        call(&db, &id, "150302", false).await.unwrap();
+        assert_eq!(super::happened(&db).await.len(), 1);
+    });
+}
+
+#[test]
+fn a_call_without_a_proper_id_is_refused_naming_the_field() {
+    run(async {
+        use tonic_types::StatusExt as _;
+        let db = super::database().await;
+        let status = call(&db, "not-a-uuid", "150302", false).await.unwrap_err();
+        assert_eq!(status.code(), Code::InvalidArgument);
+        assert_eq!(status.get_error_details().bad_request().unwrap().field_violations[0].field, "request_id");
+    });
+}
