@@ -102,7 +102,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<bool> {
     let given = arguments.given.clone();
     let options = Options { given, replicas: 1, nats_for_services: None, env: Vec::new() };
     let stack = Stack::start(&options).await?;
-    let screen = Screen { json: arguments.json };
+    let screen = if arguments.json { Screen::Program } else { Screen::Person };
     let played = {
         let playing = play(&stack, arguments.hour, arguments.kill, &screen);
         tokio::select! {
@@ -267,18 +267,26 @@ async fn next(seen: &mut broadcast::Receiver<Seen>) -> anyhow::Result<Seen> {
     Ok(next.context("no effect came within 2 minutes")??)
 }
 
-/// What a person sees of it, or a program.
-#[derive(Debug, Clone, Copy)]
-pub struct Screen {
-    /// One JSON object a line.
-    pub json: bool,
+/// Who watches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Screen {
+    /// Somebody, who reads Chinese.
+    Person,
+    /// Something: one JSON object a line.
+    Program,
+    /// No one.
+    Nobody,
 }
 
 impl Screen {
     fn line(&self, person: &str, program: &serde_json::Value) {
         let mut out = std::io::stdout();
         // Nobody is left to tell when standard output is gone.
-        let _ = if self.json { writeln!(out, "{program}") } else { writeln!(out, "{person}") };
+        let _ = match self {
+            Screen::Person => writeln!(out, "{person}"),
+            Screen::Program => writeln!(out, "{program}"),
+            Screen::Nobody => Ok(()),
+        };
     }
 
     fn title(&self, text: &str) {
@@ -326,6 +334,9 @@ impl Screen {
             }
             Err(violations) => {
                 for violation in &violations {
+                    if *self == Screen::Nobody {
+                        eprintln!("{violation}");
+                    }
                     self.line(&format!("✘ {violation}"), &json!({ "violation": violation.to_string() }));
                 }
                 self.line("\n✘ 未通过", &json!({ "verdict": "violated", "violations": violations.len() }));

@@ -86,7 +86,10 @@ impl Db {
 /// Connects, waiting for the server with backoff; refuses a schema that is neither this program's nor the next.
 pub async fn connect(url: &SecretString, schema: Schema) -> anyhow::Result<Db> {
     let instance = format!("{}/{}", schema.name, crate::id::new());
-    let options = PgConnectOptions::from_str(url.expose_secret())?.application_name(&instance);
+    // Rolling back a connection that has no transaction is no news.
+    let options = PgConnectOptions::from_str(url.expose_secret())?
+        .application_name(&instance)
+        .options([("client_min_messages", "error")]);
     let rpc = pool(6, &options);
     let mut wait = Duration::from_millis(50);
     loop {

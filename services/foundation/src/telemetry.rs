@@ -36,10 +36,13 @@ struct Providers {
     logs: SdkLoggerProvider,
 }
 
+/// The exporters' own libraries stay below what is exported at any level that is asked for in general.
+const QUIET: &str = "h2=info,hyper=info,hyper_util=info,tonic=info,tower=info,reqwest=info,rustls=info";
+
 /// Starts logging, and exporting where the configuration names an endpoint.
 pub fn start(service: &'static str, config: &config::Service) -> anyhow::Result<Telemetry> {
-    let lines = tracing_subscriber::fmt::layer().json().with_filter(EnvFilter::try_new(&config.log)?);
-    let registry = tracing_subscriber::registry().with(lines);
+    let filter = EnvFilter::try_new(format!("{QUIET},{}", config.log))?;
+    let registry = tracing_subscriber::registry().with(filter).with(tracing_subscriber::fmt::layer().json());
     let Some(endpoint) = &config.otlp_endpoint else {
         registry.init();
         return Ok(Telemetry(None));
@@ -47,7 +50,7 @@ pub fn start(service: &'static str, config: &config::Service) -> anyhow::Result<
     let providers = exporters(service, endpoint)?;
     let spans = tracing_opentelemetry::layer().with_tracer(providers.traces.tracer("haiqu"));
     let logs = OpenTelemetryTracingBridge::new(&providers.logs);
-    registry.with(spans.with_filter(ours())).with(logs.with_filter(ours())).init();
+    registry.with(spans).with(logs.with_filter(not_of_exporters())).init();
     opentelemetry::global::set_meter_provider(providers.metrics.clone());
     Ok(Telemetry(Some(providers)))
 }
@@ -66,13 +69,11 @@ fn exporters(service: &'static str, endpoint: &str) -> anyhow::Result<Providers>
     })
 }
 
-/// Only what our own crates say.
-fn ours() -> filter::FilterFn {
-    const LIBRARIES: [&str; 7] = ["h2", "hyper", "hyper_util", "tonic", "tower", "opentelemetry", "reqwest"];
-    filter::filter_fn(|metadata| {
-        let root = metadata.target().split("::").next().unwrap_or_default();
-        *metadata.level() <= tracing::Level::INFO && !LIBRARIES.contains(&root) && !root.starts_with("opentelemetry")
-    })
+/// Logs of the exporters themselves are not exported: each would cause the next. The span layer needs no such filter, for
+/// those libraries' spans are quiet; and beside another filtered layer it would lose most of ours.
+fn not_of_exporters() -> filter::FilterFn {
+    const EXPORTERS: [&str; 5] = ["h2", "hyper", "tonic", "tower", "opentelemetry"];
+    filter::filter_fn(|metadata| !EXPORTERS.iter().any(|library| metadata.target().starts_with(library)))
 }
 
 impl Telemetry {

@@ -164,7 +164,8 @@ pub fn decide(
             answer(whistle.share(assignment)?, (ladder, handle_by), now, policy, &mut events)?;
         }
         (Command::Submit { assignment }, State::Open) => submit(whistle.share(assignment)?, now, policy, &mut events)?,
-        (Command::Grade { outcome, ladders }, State::Open) => {
+        // A grade may be heard after the street has confirmed: it is recorded then, and returns nothing.
+        (Command::Grade { outcome, ladders }, State::Open | State::Closed | State::Withdrawn) => {
             let again = now + (whistle.handle_by - whistle.blown_at);
             for (share, ladder) in whistle.assignments.iter_mut().zip(ladders) {
                 grade(share, outcome, (ladder, again), now, policy, &mut events);
@@ -185,11 +186,7 @@ pub fn decide(
             events.push(Event::WhistleWithdrawn);
         }
         (
-            Command::Answer { .. }
-            | Command::Submit { .. }
-            | Command::Grade { .. }
-            | Command::Confirm { .. }
-            | Command::Withdraw,
+            Command::Answer { .. } | Command::Submit { .. } | Command::Confirm { .. } | Command::Withdraw,
             State::Closed | State::Withdrawn,
         ) => return Err(Refusal::Whistle(whistle.state)),
     }
@@ -273,14 +270,16 @@ fn grade(
     events: &mut Vec<Event>,
 ) {
     match (share.state, outcome) {
-        (Share::Submitted, Outcome::Solved | Outcome::PartlySolved) => events.push(Event::Graded(share.id, outcome)),
+        (Share::Submitted, Outcome::Solved | Outcome::PartlySolved) | (Share::Closed, _) => {
+            events.push(Event::Graded(share.id, outcome));
+        }
         (Share::Submitted, Outcome::NotSolved) => {
             events.push(Event::Graded(share.id, outcome));
             share.state = Share::Answered;
             events.push(Event::Returned(share.id, next.1));
             share.start_handling(next, now, policy, events);
         }
-        (Share::Whistled | Share::Answered | Share::Closed | Share::Withdrawn, _) => {}
+        (Share::Whistled | Share::Answered | Share::Withdrawn, _) => {}
     }
 }
 

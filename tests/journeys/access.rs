@@ -1,0 +1,95 @@
+//! Who may call what, tried from outside: every method as every role, and with no, an expired, a foreign and a tampered token.
+
+use local::issuer::{Issuer, Person};
+use local::people::STREET;
+use local::stack::Stack;
+use local::testing::run;
+use proto::access::{ACCESS, Relation, Role};
+use serde_json::Value;
+use uuid::Uuid;
+
+async fn call(stack: &Stack, rpc: &str, token: Option<&str>) -> (u16, Value) {
+    let service = match rpc.split('.').nth(1).unwrap() {
+        "events" => "dispatch",
+        own => own,
+    };
+    let url = format!("{}{rpc}", stack.addresses(service)[0]);
+    let mut request = reqwest::Client::new().post(url).header("content-type", "application/json").body("{}");
+    if let Some(token) = token {
+        request = request.bearer_auth(token);
+    }
+    let response = request.send().await.unwrap();
+    (response.status().as_u16(), response.json().await.unwrap())
+}
+
+fn person(role: Role) -> Person {
+    let unit = Some(Uuid::max().to_string());
+    Person { sub: "somebody".into(), roles: vec![role.name().into()], area: Some(STREET.into()), unit }
+}
+
+#[test]
+fn every_role_may_call_exactly_what_the_table_grants() {
+    run(async {
+        let stack = system_tests::stack().await;
+        for row in ACCESS {
+            let Some(grants) = row.grants else { continue };
+            for role in Role::ALL {
+                let token = stack.issuer.token(&person(role)).unwrap();
+                let (status, answer) = call(stack, row.rpc, Some(&token)).await;
+                let granted =
+                    grants.iter().any(|(held, relation)| *held == role && !matches!(relation, Relation::Workload(_)));
+                assert_eq!(status != 403, granted, "{} as {}: {answer}", row.rpc, role.name());
+                assert_ne!(status, 500, "{} as {}: {answer}", row.rpc, role.name());
+                assert_ne!(status, 401, "{} as {}: {answer}", row.rpc, role.name());
+            }
+        }
+    });
+}
+
+#[test]
+fn without_a_good_token_nothing_that_needs_one_is_answered() {
+    run(async {
+        let stack = system_tests::stack().await;
+        let foreign = Issuer::start().await.unwrap().token(&person(Role::Centre)).unwrap();
+        let expired = stack.issuer.token_until(&person(Role::Centre), local::now().timestamp() - 60).unwrap();
+        let good = stack.issuer.token(&person(Role::Centre)).unwrap();
+        let (head, _) = good.rsplit_once('.').unwrap();
+        let tampered = format!("{head}.{}", "A".repeat(86));
+        for row in ACCESS.iter().filter(|row| row.grants.is_some()) {
+            for (what, token) in [
+                ("no", None),
+                ("an expired", Some(&expired)),
+                ("a foreign", Some(&foreign)),
+                ("a tampered", Some(&tampered)),
+            ] {
+                let (status, answer) = call(stack, row.rpc, token.map(String::as_str)).await;
+                assert_eq!(
+                    (status, &answer["code"]),
+                    (401, &Value::from("unauthenticated")),
+                    "{} with {what} token",
+                    row.rpc
+                );
+            }
+        }
+    });
+}
+
+#[test]
+fn what_carries_its_own_credential_is_answered_without_a_token() {
+    run(async {
+        let stack = system_tests::stack().await;
+        for row in ACCESS.iter().filter(|row| row.grants.is_none()) {
+            assert_eq!(call(stack, row.rpc, None).await.0, 400, "{}", row.rpc);
+        }
+    });
+}
+
+#[test]
+fn a_method_that_is_in_no_table_is_denied() {
+    run(async {
+        let stack = system_tests::stack().await;
+        let token = stack.issuer.token(&person(Role::Centre)).unwrap();
+        let (status, _) = call(stack, "/haiqu.dispatch.v1.WhistleService/Nothing", Some(&token)).await;
+        assert_eq!(status, 501);
+    });
+}
