@@ -1,5 +1,7 @@
 //! Journeys through all services, as separate processes, on real Postgres and NATS.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+
 mod access;
 mod bad_input;
 mod drill;

@@ -226,6 +226,7 @@ mod tests {
         let mut stranger = received[0].clone();
         stranger.id = Uuid::max().to_string();
         received.push(stranger);
-        assert!(matches!(verdict(&expected, &received).as_deref(), Err([Violation::Unexpected(_)])));
+        let violations = verdict(&expected, &received).unwrap_err();
+        assert!(matches!(violations.as_slice(), [Violation::Unexpected(_)]));
     }
 }

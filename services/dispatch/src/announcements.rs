@@ -15,39 +15,15 @@ use crate::store::due::Due;
 /// What others must learn of an event; nothing of what is this service's own affair.
 pub fn of(event: &Event, at: &Loaded, now: Timestamp, policy: &Policy) -> Option<Announcement> {
     let (whistle_id, grievance_id, version) = (at.whistle.id.to_string(), at.grievance.to_string(), at.version);
-    let unit = |id: AssignmentId| at.whistle.assignments.iter().find(|share| share.id == id).map(|share| share.unit);
-    let unit_id = |id| unit(id).map(|unit| unit.to_string()).unwrap_or_default();
-    let (assignment, when) = (AssignmentId::to_string, Some(to_wire(now)));
+    let when = Some(to_wire(now));
     let fact = match event {
         Event::Fired(id, fired) => rung_fired(fired, &due(at, *id)?, policy),
-        Event::Answered(id) => Announcement::of(&events::AssignmentAnswered {
-            whistle_id,
-            grievance_id,
-            assignment_id: assignment(id),
-            unit_id: unit_id(*id),
-            answered_at: when,
-            version,
-        }),
-        Event::Submitted(id) => Announcement::of(&events::AssignmentSubmitted {
-            whistle_id,
-            grievance_id,
-            assignment_id: assignment(id),
-            unit_id: unit_id(*id),
-            submitted_at: when,
-            all_submitted: at.whistle.assignments.iter().all(handed_in),
-            version,
-        }),
-        Event::Returned(id, until) => Announcement::of(&events::AssignmentReturned {
-            whistle_id,
-            grievance_id,
-            assignment_id: assignment(id),
-            unit_id: unit_id(*id),
-            handle_by: Some(to_wire(*until)),
-            version,
-        }),
+        Event::Answered(id) => answered(at, *id, now)?,
+        Event::Submitted(id) => submitted(at, *id, now)?,
+        Event::Returned(id, until) => returned(at, *id, *until)?,
         Event::CardAnnulled(id, ladder, rung, shown) => Announcement::of(&events::CardAnnulled {
             whistle_id,
-            assignment_id: assignment(id),
+            assignment_id: id.to_string(),
             ladder_id: ladder.to_string(),
             rung: *rung,
             card: card(Some(*shown)).into(),
@@ -62,6 +38,44 @@ pub fn of(event: &Event, at: &Loaded, now: Timestamp, policy: &Policy) -> Option
         Event::Started(..) | Event::Stopped(..) | Event::Graded(..) | Event::Closed(_) => return None,
     };
     Some(fact)
+}
+
+fn answered(at: &Loaded, id: AssignmentId, now: Timestamp) -> Option<Announcement> {
+    Some(Announcement::of(&events::AssignmentAnswered {
+        whistle_id: at.whistle.id.to_string(),
+        grievance_id: at.grievance.to_string(),
+        assignment_id: id.to_string(),
+        unit_id: share(at, id)?.unit.to_string(),
+        answered_at: Some(to_wire(now)),
+        version: at.version,
+    }))
+}
+
+fn submitted(at: &Loaded, id: AssignmentId, now: Timestamp) -> Option<Announcement> {
+    Some(Announcement::of(&events::AssignmentSubmitted {
+        whistle_id: at.whistle.id.to_string(),
+        grievance_id: at.grievance.to_string(),
+        assignment_id: id.to_string(),
+        unit_id: share(at, id)?.unit.to_string(),
+        submitted_at: Some(to_wire(now)),
+        all_submitted: at.whistle.assignments.iter().all(handed_in),
+        version: at.version,
+    }))
+}
+
+fn returned(at: &Loaded, id: AssignmentId, until: Timestamp) -> Option<Announcement> {
+    Some(Announcement::of(&events::AssignmentReturned {
+        whistle_id: at.whistle.id.to_string(),
+        grievance_id: at.grievance.to_string(),
+        assignment_id: id.to_string(),
+        unit_id: share(at, id)?.unit.to_string(),
+        handle_by: Some(to_wire(until)),
+        version: at.version,
+    }))
+}
+
+fn share(at: &Loaded, id: AssignmentId) -> Option<&Assignment> {
+    at.whistle.assignments.iter().find(|share| share.id == id)
 }
 
 /// The whistle itself, when it is blown.
@@ -107,10 +121,9 @@ pub fn rung_fired(fired: &Fired, of: &Due, policy: &Policy) -> Announcement {
 }
 
 fn due(at: &Loaded, id: AssignmentId) -> Option<Due> {
-    let share = at.whistle.assignments.iter().find(|share| share.id == id)?;
     Some(Due {
         id,
-        unit: share.unit,
+        unit: share(at, id)?.unit,
         whistle: at.whistle.id,
         grievance: at.grievance,
         area: at.area.clone(),

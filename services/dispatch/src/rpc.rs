@@ -19,9 +19,9 @@ pub fn serve(server: Server, db: &Db) -> Server {
     let directory = DirectoryServiceServer::new(directory::Directory { db: db.clone() });
     let policies = PolicyServiceServer::new(policies::Policies { db: db.clone() });
     server
-        .add(whistles.max_decoding_message_size(MESSAGE_LIMIT))
-        .add(directory.max_decoding_message_size(MESSAGE_LIMIT))
-        .add(policies.max_decoding_message_size(MESSAGE_LIMIT))
+        .service(whistles.max_decoding_message_size(MESSAGE_LIMIT))
+        .service(directory.max_decoding_message_size(MESSAGE_LIMIT))
+        .service(policies.max_decoding_message_size(MESSAGE_LIMIT))
 }
 
 fn target(violations: &mut Violations, field: &str, value: i32) -> Target {

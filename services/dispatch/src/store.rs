@@ -230,19 +230,11 @@ pub async fn fire(tx: &mut PgConnection, fired: &[(AssignmentId, &Fired)], polic
         return Ok(());
     }
     let (mut ladders, mut numbers, mut times, mut faults) = (vec![], vec![], vec![], vec![]);
-    let (mut ids, mut of, mut rungs, mut kinds, mut targets) = (vec![], vec![], vec![], vec![], vec![]);
-    for (assignment, fired) in fired {
+    for (_, fired) in fired {
         ladders.push(fired.ladder.0);
         numbers.push(fired.rung.number);
         times.push(fired.rung.fired_at);
         faults.push(fired.rung.platform_fault);
-        for effect in fired.effects(*assignment, policy) {
-            ids.push(effect.id);
-            of.push(fired.ladder.0);
-            rungs.push(fired.rung.number);
-            kinds.push(effect.action.kind().word().to_owned());
-            targets.push(effect.action.target().word().to_owned());
-        }
     }
     let written = sqlx::query!(
         "update rung set fired_at = fired.at, platform_fault = fired.fault
@@ -258,11 +250,26 @@ pub async fn fire(tx: &mut PgConnection, fired: &[(AssignmentId, &Fired)], polic
     if usize::try_from(written.rows_affected()).ok() != Some(fired.len()) {
         return Err(Error::FiredAlready);
     }
+    Ok(effects(tx, fired, policy).await?)
+}
+
+/// Writes the effects under their names; one that is there already is an error.
+async fn effects(tx: &mut PgConnection, fired: &[(AssignmentId, &Fired)], policy: &Policy) -> sqlx::Result<()> {
+    let (mut ids, mut ladders, mut rungs, mut kinds, mut targets) = (vec![], vec![], vec![], vec![], vec![]);
+    for (assignment, fired) in fired {
+        for effect in fired.effects(*assignment, policy) {
+            ids.push(effect.id);
+            ladders.push(fired.ladder.0);
+            rungs.push(fired.rung.number);
+            kinds.push(effect.action.kind().word().to_owned());
+            targets.push(effect.action.target().word().to_owned());
+        }
+    }
     sqlx::query!(
         "insert into effect (id, ladder_id, rung, kind, target)
          select * from unnest($1::uuid[], $2::uuid[], $3::int[], $4::text[], $5::text[])",
         &ids,
-        &of,
+        &ladders,
         &rungs,
         &kinds,
         &targets

@@ -6,7 +6,6 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use chrono::TimeDelta;
 use proto::events::v1::{LoggedEvent, ReadRequest, ReadResponse};
 use sqlx::PgConnection;
@@ -100,7 +99,7 @@ fn fact(event: LoggedEvent) -> Option<Fact> {
         id: event.event_id.parse().ok()?,
         subject: event.subject,
         aggregate: event.aggregate_id,
-        payload: Bytes::from(event.payload),
+        payload: event.payload,
         traceparent: Some(event.traceparent).filter(|text| !text.is_empty()),
         occurred_at: clock::from_wire(&event.occurred_at?)?,
         position: event.position,

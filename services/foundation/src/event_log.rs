@@ -3,6 +3,7 @@
 use proto::events::v1::event_log_service_server::{EventLogService, EventLogServiceServer};
 use proto::events::v1::{LoggedEvent, ReadRequest, ReadResponse};
 use proto::topology;
+use sqlx::PgConnection;
 use tonic::{Request, Response, Status};
 
 use crate::db::Db;
@@ -30,15 +31,7 @@ impl EventLog {
         let known = request.after <= head.position && (request.log_id.is_empty() || request.log_id == log_id);
         // Another log, or a position past the head: the hearer rereads everything and its inbox sorts it out.
         let after = if known { request.after } else { 0 };
-        let confirmed = sqlx::query_scalar!(
-            r#"update consumer set seen_at = clock_timestamp(),
-                   confirmed = case when $2::bigint < 0 then confirmed else $2::bigint end
-               where name = $1 returning confirmed"#,
-            request.consumer,
-            after
-        )
-        .fetch_one(&mut *tx)
-        .await?;
+        let confirmed = confirm(&mut tx, &request.consumer, after).await?;
         let after = if after < 0 { confirmed } else { after };
         let subjects: Vec<String> =
             topology::subjects(self.publisher, &request.consumer).into_iter().map(str::to_owned).collect();
@@ -65,6 +58,19 @@ impl EventLog {
         });
         Ok(ReadResponse { log_id, head: head.position, events: events.collect(), next })
     }
+}
+
+/// Everything up to `after` was handled by the consumer; returns what it has confirmed by now.
+async fn confirm(tx: &mut PgConnection, consumer: &str, after: i64) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"update consumer set seen_at = clock_timestamp(),
+               confirmed = case when $2::bigint < 0 then confirmed else $2::bigint end
+           where name = $1 returning confirmed"#,
+        consumer,
+        after
+    )
+    .fetch_one(tx)
+    .await
 }
 
 /// Makes the consumers that the topology names known to the log; a new one starts at "now".

@@ -88,7 +88,7 @@ impl Host {
         let bus = bus::connect(&config.nats_url, name).await?;
         let auth = Auth::new(name, &config)?;
         let health = Health::new();
-        let server = rpc::Server::new(&config, health.service()).add(event_log::EventLog::server(db.clone(), name));
+        let server = rpc::Server::new(&config, health.service()).service(event_log::EventLog::server(db.clone(), name));
         Ok(Host { name, config, telemetry, health, db, bus, auth, server, intake: Vec::new() })
     }
 

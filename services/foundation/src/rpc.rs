@@ -68,7 +68,7 @@ impl Server {
     }
 
     /// Answers one more gRPC service.
-    pub fn add<S>(mut self, service: S) -> Server
+    pub fn service<S>(mut self, service: S) -> Server
     where
         S: GrpcService<http::Request<tonic::body::Body>, Error = std::convert::Infallible>
             + NamedService

@@ -22,7 +22,7 @@ const LIMIT: usize = photo::MAX_BYTES + 64 * 1024;
 /// Every call that grievances answers.
 pub fn serve(server: Server, db: &Db, photos: Photos) -> Server {
     let service = GrievanceServiceServer::new(Grievances { db: db.clone(), photos });
-    server.add(service.max_decoding_message_size(LIMIT)).message_limit(LIMIT)
+    server.service(service.max_decoding_message_size(LIMIT)).message_limit(LIMIT)
 }
 
 struct Grievances {
@@ -39,7 +39,7 @@ impl GrievanceService for Grievances {
         violations.finish()?;
         let content = request.content.clone();
         let taken = tokio::task::spawn_blocking(move || photo::take(&content)).await.map_err(internal)?;
-        let taken = taken.map_err(|why| parse::refused_photo(why))?;
+        let taken = taken.map_err(parse::refused_photo)?;
         // Named by the request: a repeat keeps the same picture under the same id.
         let id = id::named(request_id, &[&caller.subject, "photo"]);
         let shown = wire::Photo {

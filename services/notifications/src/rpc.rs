@@ -20,10 +20,10 @@ use crate::views;
 pub fn serve(server: Server, operations: &Operations) -> Server {
     let handlers = Handlers(operations.clone());
     server
-        .add(MessageServiceServer::new(handlers.clone()).max_decoding_message_size(MESSAGE_LIMIT))
-        .add(CallTaskServiceServer::new(handlers.clone()).max_decoding_message_size(MESSAGE_LIMIT))
-        .add(AlarmServiceServer::new(handlers.clone()).max_decoding_message_size(MESSAGE_LIMIT))
-        .add(AnswerLinkServiceServer::new(handlers).max_decoding_message_size(MESSAGE_LIMIT))
+        .service(MessageServiceServer::new(handlers.clone()).max_decoding_message_size(MESSAGE_LIMIT))
+        .service(CallTaskServiceServer::new(handlers.clone()).max_decoding_message_size(MESSAGE_LIMIT))
+        .service(AlarmServiceServer::new(handlers.clone()).max_decoding_message_size(MESSAGE_LIMIT))
+        .service(AnswerLinkServiceServer::new(handlers).max_decoding_message_size(MESSAGE_LIMIT))
         .pages(page::router(operations.clone()))
 }
 

@@ -1,6 +1,6 @@
 //! SQL that only reads, for whoever asks.
 
-use foundation::clock::to_wire;
+use foundation::clock::{Timestamp, to_wire};
 use proto::common::v1 as common;
 use proto::notifications::v1 as wire;
 use sqlx::PgConnection;
@@ -58,11 +58,7 @@ pub async fn call_tasks(
     .fetch_all(tx)
     .await?;
     let read = rows.into_iter().map(|row| {
-        let record = row.called_at.map(|at| wire::CallRecord {
-            caller_name: row.caller_name.clone().unwrap_or_default(),
-            call_time: Some(to_wire(at)),
-            said: row.said.clone().unwrap_or_default(),
-        });
+        let record = row.called_at.map(|at| record(at, row.caller_name, row.said));
         let card = row.card.as_deref().map(Card::of).transpose().map_err(sqlx::Error::from)?;
         let task = wire::CallTask {
             call_task_id: row.id.to_string(),
@@ -101,6 +97,11 @@ pub async fn alarms(tx: &mut PgConnection, before: Uuid, limit: i64) -> Result<V
         (row.list_id, alarm)
     });
     Ok(alarms.collect())
+}
+
+fn record(at: Timestamp, caller: Option<String>, said: Option<String>) -> wire::CallRecord {
+    let (caller_name, said) = (caller.unwrap_or_default(), said.unwrap_or_default());
+    wire::CallRecord { caller_name, call_time: Some(to_wire(at)), said }
 }
 
 fn card(card: Option<Card>) -> common::Card {

@@ -13,7 +13,7 @@ use crate::views;
 
 /// Every call that oversight answers.
 pub fn serve(server: Server, operations: &Operations) -> Server {
-    server.add(CaseServiceServer::new(Cases(operations.clone())).max_decoding_message_size(MESSAGE_LIMIT))
+    server.service(CaseServiceServer::new(Cases(operations.clone())).max_decoding_message_size(MESSAGE_LIMIT))
 }
 
 struct Cases(Operations);

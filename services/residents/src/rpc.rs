@@ -14,7 +14,7 @@ use crate::{operations, views};
 
 /// Every call that residents answers.
 pub fn serve(server: Server, db: &Db) -> Server {
-    server.add(ResidentServiceServer::new(Residents { db: db.clone() }).max_decoding_message_size(MESSAGE_LIMIT))
+    server.service(ResidentServiceServer::new(Residents { db: db.clone() }).max_decoding_message_size(MESSAGE_LIMIT))
 }
 
 struct Residents {

@@ -167,9 +167,8 @@ pub fn decide(
         // A grade may be heard after the street has confirmed: it is recorded then, and returns nothing.
         (Command::Grade { outcome, ladders }, State::Open | State::Closed | State::Withdrawn) => {
             let again = now + (whistle.handle_by - whistle.blown_at);
-            for (share, ladder) in whistle.assignments.iter_mut().zip(ladders) {
-                grade(share, outcome, (ladder, again), now, policy, &mut events);
-            }
+            let shares = whistle.assignments.iter_mut().zip(ladders);
+            shares.for_each(|(share, ladder)| grade(share, outcome, (ladder, again), now, policy, &mut events));
         }
         (Command::Confirm { assignment }, State::Open) => {
             confirm(whistle.share(assignment)?, &mut events)?;
@@ -179,9 +178,7 @@ pub fn decide(
             }
         }
         (Command::Withdraw, State::Open) => {
-            for share in &mut whistle.assignments {
-                withdraw(share, now, policy, &mut events);
-            }
+            whistle.assignments.iter_mut().for_each(|share| withdraw(share, now, policy, &mut events));
             whistle.state = State::Withdrawn;
             events.push(Event::WhistleWithdrawn);
         }

@@ -121,6 +121,13 @@ async fn insert(tx: &mut PgConnection, blow: &Blow, loaded: &Loaded) -> Result<(
     )
     .execute(&mut *tx)
     .await?;
+    shares(tx, whistle).await?;
+    let ladders: Vec<_> =
+        whistle.assignments.iter().flat_map(|share| share.ladders.iter().map(|l| (share.id, l))).collect();
+    Ok(store::start(tx, &ladders).await?)
+}
+
+async fn shares(tx: &mut PgConnection, whistle: &Whistle) -> sqlx::Result<()> {
     let (mut ids, mut units, mut roles, mut dues) = (vec![], vec![], vec![], vec![]);
     for share in &whistle.assignments {
         ids.push(share.id.0);
@@ -140,7 +147,5 @@ async fn insert(tx: &mut PgConnection, blow: &Blow, loaded: &Loaded) -> Result<(
     )
     .execute(&mut *tx)
     .await?;
-    let ladders: Vec<_> =
-        whistle.assignments.iter().flat_map(|share| share.ladders.iter().map(|l| (share.id, l))).collect();
-    Ok(store::start(tx, &ladders).await?)
+    Ok(())
 }

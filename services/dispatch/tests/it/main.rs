@@ -1,5 +1,7 @@
 //! Dispatch: the ladder's rules by property tests, and what only real locks can show on real Postgres.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod ladder;
 mod locks;
 mod whistles;
@@ -21,7 +23,7 @@ async fn database() -> Db {
 }
 
 async fn now(db: &Db) -> Timestamp {
-    clock::now(&mut *db.work.acquire().await.unwrap()).await.unwrap()
+    clock::now(&mut db.work.acquire().await.unwrap()).await.unwrap()
 }
 
 /// Units with all their contacts.

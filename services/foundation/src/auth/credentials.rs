@@ -18,8 +18,11 @@ pub struct Credentials {
     issuer: String,
     client_id: &'static str,
     secret: SecretString,
-    cache: Arc<Mutex<Option<(Instant, MetadataValue<Ascii>)>>>,
+    cache: Arc<Mutex<Option<Bought>>>,
 }
+
+/// A token, and until when it is used.
+type Bought = (Instant, MetadataValue<Ascii>);
 
 #[derive(Deserialize)]
 struct Discovery {

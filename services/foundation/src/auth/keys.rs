@@ -77,6 +77,7 @@ impl Keys {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
 fn refused(error: jsonwebtoken::errors::Error) -> Status {
     use jsonwebtoken::errors::ErrorKind;
     Status::unauthenticated(match error.kind() {

@@ -1,5 +1,7 @@
 //! Messages, on real Postgres and NATS: what is stated once is heard once, in order, whatever NATS does.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod log;
 mod messages;
 mod requests;

@@ -39,7 +39,7 @@ async fn fact(db: &Db, whistle: &str, version: i64) -> Fact {
         aggregate: whistle.into(),
         payload: event(whistle, version).encode_to_vec().into(),
         traceparent: None,
-        occurred_at: clock::now(&mut *db.work.acquire().await.unwrap()).await.unwrap(),
+        occurred_at: clock::now(&mut db.work.acquire().await.unwrap()).await.unwrap(),
         position: 1,
     }
 }
