@@ -9,7 +9,7 @@ mod gateway;
 pub mod operations;
 mod rpc;
 mod schedule;
-mod store;
+pub mod store;
 mod subscriptions;
 mod views;
 

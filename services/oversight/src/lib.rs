@@ -8,7 +8,7 @@ pub mod operations;
 mod platform;
 mod rpc;
 mod schedule;
-mod store;
+pub mod store;
 mod subscriptions;
 mod views;
 

@@ -45,12 +45,12 @@ mod tests {
 
     #[test]
     fn a_link_names_its_message_and_no_other_key_or_text_does() {
-        let id = Uuid::from_u128(7);
+        let id = Uuid::from_u128(7 << 120);
         let token = token(b"key", id);
         assert_eq!(message(b"key", &token), Some(id));
         assert_eq!(message(b"other", &token), None);
         assert_eq!(message(b"key", &token[1..]), None);
-        let other = super::token(b"key", Uuid::from_u128(8));
+        let other = super::token(b"key", Uuid::from_u128(8 << 120));
         let mixed = format!("{}{}", &token[..20], &other[20..]);
         assert_eq!(message(b"key", &mixed), None);
     }
