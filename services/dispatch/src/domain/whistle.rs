@@ -160,25 +160,25 @@ pub fn decide(
             annul(whistle.share(assignment)?, ladder, rung, &mut events)?;
         }
         (Command::Answer { assignment, ladder }, State::Open) => {
-            let handle_by = whistle.handle_by;
-            answer(whistle.share(assignment)?, (ladder, handle_by), now, policy, &mut events)?;
+            let next = (ladder, whistle.handle_by);
+            answer(whistle.share(assignment)?, next, now, policy, &mut events)?;
         }
         (Command::Submit { assignment }, State::Open) => submit(whistle.share(assignment)?, now, policy, &mut events)?,
         // A grade may be heard after the street has confirmed: it is recorded then, and returns nothing.
         (Command::Grade { outcome, ladders }, State::Open | State::Closed | State::Withdrawn) => {
             let again = now + (whistle.handle_by - whistle.blown_at);
-            let shares = whistle.assignments.iter_mut().zip(ladders);
-            shares.for_each(|(share, ladder)| grade(share, outcome, (ladder, again), now, policy, &mut events));
+            for (share, ladder) in whistle.assignments.iter_mut().zip(ladders) {
+                grade(share, outcome, (ladder, again), now, policy, &mut events);
+            }
         }
         (Command::Confirm { assignment }, State::Open) => {
             confirm(whistle.share(assignment)?, &mut events)?;
-            if whistle.assignments.iter().all(|share| share.state == Share::Closed) {
-                whistle.state = State::Closed;
-                events.push(Event::WhistleClosed);
-            }
+            whistle.close_with_the_last(&mut events);
         }
         (Command::Withdraw, State::Open) => {
-            whistle.assignments.iter_mut().for_each(|share| withdraw(share, now, policy, &mut events));
+            for share in &mut whistle.assignments {
+                withdraw(share, now, policy, &mut events);
+            }
             whistle.state = State::Withdrawn;
             events.push(Event::WhistleWithdrawn);
         }
@@ -193,6 +193,13 @@ pub fn decide(
 impl Whistle {
     fn share(&mut self, id: AssignmentId) -> Result<&mut Assignment, Refusal> {
         self.assignments.iter_mut().find(|share| share.id == id).ok_or(Refusal::Unknown)
+    }
+
+    fn close_with_the_last(&mut self, events: &mut Vec<Event>) {
+        if self.assignments.iter().all(|share| share.state == Share::Closed) {
+            self.state = State::Closed;
+            events.push(Event::WhistleClosed);
+        }
     }
 }
 
