@@ -164,7 +164,6 @@ pub fn decide(
             answer(whistle.share(assignment)?, next, now, policy, &mut events)?;
         }
         (Command::Submit { assignment }, State::Open) => submit(whistle.share(assignment)?, now, policy, &mut events)?,
-        // A grade may be heard after the street has confirmed: it is recorded then, and returns nothing.
         (Command::Grade { outcome, ladders }, State::Open | State::Closed | State::Withdrawn) => {
             let again = now + (whistle.handle_by - whistle.blown_at);
             for (share, ladder) in whistle.assignments.iter_mut().zip(ladders) {
@@ -265,6 +264,7 @@ fn submit(share: &mut Assignment, now: Timestamp, policy: &Policy, events: &mut 
     }
 }
 
+/// A grade may be heard after the street has confirmed: it is recorded then, and returns nothing.
 fn grade(
     share: &mut Assignment,
     outcome: Outcome,
