@@ -107,6 +107,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<bool> {
         let playing = play(&stack, arguments.hour, arguments.kill, &screen);
         tokio::select! {
             played = playing => played,
+            reason = stack.failed() => Err(anyhow::anyhow!(reason)),
             () = interrupted() => Err(anyhow::anyhow!("interrupted")),
         }
     };

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
+use tokio::sync::Mutex;
 
 /// Ends when the pipe to its keeper closes.
 const KEEPER: &str = include_str!("keeper.sh");
@@ -35,8 +36,9 @@ pub struct Spec {
 pub struct Process {
     /// The child's own pid.
     pub pid: u32,
-    keeper: Child,
-    stdin: Option<ChildStdin>,
+    keeper: Mutex<Child>,
+    /// Closing it asks the keeper to stop the child.
+    stdin: ChildStdin,
 }
 
 impl Spec {
@@ -51,29 +53,29 @@ impl Spec {
             command.uid(user).gid(group);
         }
         let mut keeper = command.spawn().with_context(|| format!("cannot start {}", self.name))?;
-        let stdin = keeper.stdin.take();
+        let stdin = keeper.stdin.take().context("no pipe")?;
         let stdout = keeper.stdout.take().context("no pipe")?;
         let line = BufReader::new(stdout).lines().next_line().await?;
         let pid = line.as_deref().unwrap_or_default().parse();
-        Ok(Process { pid: pid.with_context(|| format!("cannot start {}", self.name))?, keeper, stdin })
+        let pid = pid.with_context(|| format!("cannot start {}", self.name))?;
+        Ok(Process { pid, keeper: Mutex::new(keeper), stdin })
     }
 }
 
 impl Process {
     /// Waits until it has ended.
-    pub async fn ended(&mut self) -> anyhow::Result<ExitStatus> {
-        let status = self.keeper.wait().await?;
-        self.stdin = None;
-        Ok(status)
+    pub async fn ended(&self) -> anyhow::Result<ExitStatus> {
+        Ok(self.keeper.lock().await.wait().await?)
     }
 
     /// Asks it to stop and waits; kills it when it does not.
-    pub async fn stop(mut self) {
-        self.stdin = None;
-        if tokio::time::timeout(Duration::from_secs(25), self.keeper.wait()).await.is_err() {
+    pub async fn stop(self) {
+        drop(self.stdin);
+        let mut keeper = self.keeper.into_inner();
+        if tokio::time::timeout(Duration::from_secs(25), keeper.wait()).await.is_err() {
             signal("KILL", self.pid).await;
             // It is gone or it never was; either way there is nothing left to wait for.
-            let _ = self.keeper.wait().await;
+            let _ = keeper.wait().await;
         }
     }
 }

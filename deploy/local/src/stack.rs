@@ -114,18 +114,18 @@ impl Stack {
     }
 
     /// Ends when a server is gone or a service keeps dying, saying which.
-    pub async fn failed(&mut self) -> String {
-        let gave_up = async {
-            match self.gave_up.wait_for(Option::is_some).await {
+    pub async fn failed(&self) -> String {
+        let mut gave_up = self.gave_up.clone();
+        let services = async {
+            match gave_up.wait_for(Option::is_some).await {
                 Ok(reason) => reason.clone().unwrap_or_default(),
                 Err(_) => std::future::pending().await,
             }
         };
-        let (postgres, nats) = (&mut self.servers.postgres, &mut self.servers.nats);
         tokio::select! {
-            reason = gave_up => reason,
-            () = gone(postgres) => "Postgres has stopped".into(),
-            () = gone(nats) => "NATS has stopped".into(),
+            reason = services => reason,
+            () = gone(self.servers.postgres.as_ref()) => "Postgres has stopped".into(),
+            () = gone(self.servers.nats.as_ref()) => "NATS has stopped".into(),
         }
     }
 
@@ -149,7 +149,7 @@ pub async fn kill(replica: &Replica) {
     }
 }
 
-async fn gone(server: &mut Option<crate::servers::Server>) {
+async fn gone(server: Option<&crate::servers::Server>) {
     match server {
         Some(server) => {
             // However it ended, it is gone.
@@ -257,7 +257,7 @@ async fn watch_over(
 ) {
     let mut deaths: VecDeque<Instant> = VecDeque::new();
     loop {
-        let mut process: Process = match spec.start().await {
+        let process: Process = match spec.start().await {
             Ok(process) => process,
             Err(error) => {
                 gave_up.send_replace(Some(format!("{error:#}")));

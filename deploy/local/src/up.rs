@@ -34,7 +34,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<bool> {
         nats_for_services: None,
         env: Vec::new(),
     };
-    let mut stack = Stack::start(&options).await?;
+    let stack = Stack::start(&options).await?;
     if let Some(hour) = arguments.hour {
         Play::new(&stack)?.load_policy(TimeDelta::from_std(hour)?).await?;
     }

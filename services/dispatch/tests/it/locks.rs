@@ -154,3 +154,32 @@ fn an_answer_first_fires_what_is_due_and_then_nothing_more() {
         assert_eq!(fire_due(&db, 100, &[]).await.unwrap(), 0);
     });
 }
+
+#[test]
+fn an_answer_waits_for_the_rung_that_is_being_fired_and_does_not_fire_it_again() {
+    run(async {
+        let db = super::database().await;
+        let version = short_policy(&db).await;
+        let blown = super::blow(&db, &super::units(&db, 1).await, version).await.whistle.unwrap();
+        let share = id(&blown.assignments[0]);
+        let due = super::now(&db).await + chrono::TimeDelta::milliseconds(2);
+        eventually("the second rung is due", || async { super::now(&db).await > due }).await;
+        let mut firing = db.begin().await.unwrap();
+        assert_eq!(store::due::take(&mut firing, 10, &[]).await.unwrap().len(), 1);
+        let mut ladder = store::ladders(&mut firing, &[share]).await.unwrap().remove(&share).unwrap().remove(0);
+        let policy = policy::policy(&mut firing, version).await.unwrap().unwrap();
+        let rung = ladder.fire(super::now(&db).await, &policy).remove(0);
+        store::fire(&mut firing, &[(share, &rung)], &policy).await.unwrap();
+        let other = db.clone();
+        let answer = tokio::spawn(async move {
+            let mut tx = other.begin().await.unwrap();
+            let answered = operations::answer(&mut tx, &Caller::anyone(), share, "甲").await.map(|_| ());
+            other.commit(tx).await.unwrap();
+            answered
+        });
+        eventually("the answer waits", || somebody_waits(&db)).await;
+        db.commit(firing).await.unwrap();
+        answer.await.unwrap().unwrap();
+        assert_eq!(fired(&db).await, [1, 2]);
+    });
+}
