@@ -161,7 +161,8 @@ fn wrong_argument(command: &Command, error: &clap::Error) -> Option<String> {
 fn message(error: &clap::Error) -> String {
     let text = error.render().to_string();
     let lines = text.lines().take_while(|line| !line.starts_with("Usage")).filter(|line| !line.is_empty());
-    lines.collect::<Vec<_>>().join(" ").trim_start_matches("error: ").to_owned()
+    let text = lines.collect::<Vec<_>>().join(" ");
+    text.trim_start_matches("error: ").replace(" For more information, try '--help'.", "")
 }
 
 #[cfg(test)]

@@ -85,8 +85,10 @@ impl Routes {
 pub async fn apply(db: &Db, routes: &Routes, fact: Fact) -> Outcome {
     let span = tracing::info_span!("hear", otel.kind = "consumer", messaging.system = "nats", subject = %fact.subject);
     telemetry::continue_trace(&span, fact.traceparent.as_deref());
-    let id = fact.id;
-    match in_transaction(db, routes, fact).instrument(span).await {
+    let (id, subject) = (fact.id, fact.subject.clone());
+    let handled = in_transaction(db, routes, fact).instrument(span).await;
+    telemetry::heard(&subject, if handled.is_ok() { "handled" } else { "retry" });
+    match handled {
         Ok(()) => Outcome::Handled,
         Err(error) => {
             let error = error.to_string();

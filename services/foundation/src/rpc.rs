@@ -5,7 +5,7 @@ mod json;
 mod once;
 mod violations;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::Request;
@@ -132,7 +132,14 @@ async fn traced(request: Request, next: Next) -> Response {
     let span = tracing::info_span!("rpc", otel.kind = "server", otel.name = %method, rpc.system.name = "grpc", rpc.method = %method);
     let traceparent = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
     telemetry::continue_trace(&span, traceparent);
-    next.run(request).instrument(span).await
+    let began = Instant::now();
+    let response = next.run(request).instrument(span).await;
+    // Headers tell of every error; what is not said there went well so far.
+    let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code());
+    // A stranger must not be able to make up names without end.
+    let known = if code == Code::Unimplemented { "_OTHER" } else { &method };
+    telemetry::call(known, code, began.elapsed());
+    response
 }
 
 /// tonic calls a message over the size limit OUT_OF_RANGE; the conventions call it RESOURCE_EXHAUSTED.

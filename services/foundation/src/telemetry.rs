@@ -5,8 +5,10 @@
 //! export would cause the next.
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 use std::time::Duration;
 
+use opentelemetry::metrics::{Counter, Histogram};
 use opentelemetry::propagation::TextMapPropagator as _;
 use opentelemetry::trace::{TraceContextExt as _, TracerProvider as _};
 use opentelemetry::{Context, KeyValue};
@@ -94,6 +96,53 @@ impl Telemetry {
             tracing::warn!("the last telemetry was not delivered in time");
         }
     }
+}
+
+/// How long calls take, by method and by the gRPC code of their answer; seconds.
+static CALLS: LazyLock<Histogram<f64>> = LazyLock::new(|| {
+    let meter = opentelemetry::global::meter("haiqu");
+    meter
+        .f64_histogram("rpc.server.call.duration")
+        .with_unit("s")
+        .with_description("Duration of calls answered")
+        .build()
+});
+
+/// How many facts were heard, by subject and by what became of them.
+static HEARD: LazyLock<Counter<u64>> = LazyLock::new(|| {
+    let meter = opentelemetry::global::meter("haiqu");
+    meter
+        .u64_counter("messaging.client.consumed.messages")
+        .with_unit("{message}")
+        .with_description("Facts heard")
+        .build()
+});
+
+/// How late effects are, by kind; seconds.
+static LATENESS: LazyLock<Histogram<f64>> = LazyLock::new(|| {
+    let meter = opentelemetry::global::meter("haiqu");
+    meter
+        .f64_histogram("haiqu.effect.lateness")
+        .with_unit("s")
+        .with_description("Time from an effect's due time until it happened")
+        .build()
+});
+
+/// A call was answered.
+pub fn call(method: &str, code: tonic::Code, took: Duration) {
+    let code = KeyValue::new("rpc.response.status_code", format!("{code:?}"));
+    CALLS.record(took.as_secs_f64(), &[KeyValue::new("rpc.method", method.to_owned()), code]);
+}
+
+/// A fact was heard.
+pub fn heard(subject: &str, outcome: &'static str) {
+    let destination = KeyValue::new("messaging.destination.name", subject.to_owned());
+    HEARD.add(1, &[destination, KeyValue::new("messaging.system", "nats"), KeyValue::new("outcome", outcome)]);
+}
+
+/// An effect happened.
+pub fn late(kind: &'static str, by: chrono::TimeDelta) {
+    LATENESS.record(by.as_seconds_f64(), &[KeyValue::new("kind", kind)]);
 }
 
 /// The current span as a W3C `traceparent`; none when nothing is traced.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use foundation::db::Db;
-use foundation::{clock, outbox};
+use foundation::{clock, outbox, telemetry};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -60,6 +60,9 @@ async fn fire(tx: &mut PgConnection, due: &[Due], policy: &Policy) -> Result<(),
         let Some(ladder) = ladders.get_mut(&one.id).and_then(|own| own.last_mut()) else { continue };
         fired.extend(ladder.fire(now, policy).into_iter().map(|rung| (one, rung)));
         next.push((one.id, ladder.next_due()));
+    }
+    for (_, one) in &fired {
+        telemetry::late("rung", now - one.rung.due_at);
     }
     let rungs: Vec<_> = fired.iter().map(|(due, rung)| (due.id, rung)).collect();
     store::fire(tx, &rungs, policy).await?;

@@ -120,6 +120,7 @@ impl Operations {
             Attempt::Accepted { phone } => {
                 let now = clock::now(&mut tx).await?;
                 if store::accepted(&mut tx, taken.id, &masked(&phone), now).await? {
+                    telemetry::late("sms", now - taken.due_at);
                     let effect = Effect {
                         id: taken.id,
                         whistle: taken.whistle,

@@ -124,6 +124,7 @@ impl Operations {
         let mut tx = self.db.begin().await?;
         let now = clock::now(&mut tx).await?;
         if store::pushed(&mut tx, taken.id, &receipt.receipt, now).await? {
+            telemetry::late("push", now - taken.due_at);
             let fact = announcements::pushed(taken.id, taken.whistle, taken.assignment, now);
             outbox::announce(&mut tx, vec![fact]).await?;
         }
