@@ -15,7 +15,7 @@ use crate::scenario::{Blown, Matter, Play, heating, smoke_duct};
 use crate::servers::Given;
 use crate::stack::{self, Options, SERVICES, Stack};
 use crate::stand_ins::{Kind, Seen};
-use crate::verdict::{Expected, expected, ladder, verdict};
+use crate::verdict::{Expected, Step, expected, ladder, verdict};
 
 /// How to play it.
 #[derive(Debug, Clone, clap::Args)]
@@ -149,11 +149,12 @@ pub async fn play(stack: &Stack, hour: Duration, kill: Option<Kill>, screen: &Sc
     let policy = play.load_policy(hour).await?;
     screen.title("一、真实案例：康乐社区餐饮烟道（两单位应哨、交卷、评卷、办结）");
     let mut seen = stack.ledger.subscribe();
-    let real = answered(stack, &play, policy, &smoke_duct(), &mut seen, screen).await?;
+    let rungs = ladder(hour);
+    let real = answered(stack, &play, (policy, &rungs), &smoke_duct(), &mut seen, screen).await?;
     screen.title("二、虚构事项：示例供热公司无人应哨，逐级升级至阳光+");
-    let invented = silent(&play, policy, hour, &heating(), &mut seen, screen).await?;
+    let invented = silent(&play, (policy, &rungs), &heating(), &mut seen, screen).await?;
     let shares: Vec<_> = real.shares.iter().chain(&invented.shares).cloned().collect();
-    let expected = expected(&shares, &ladder(hour));
+    let expected = expected(&shares, &rungs);
     settled(stack, &expected).await?;
     let received: Vec<_> = stack.ledger.read()?.into_iter().filter(|seen| seen.at >= begun).collect();
     let clean = screen.verdict(verdict(&expected, &received));
@@ -197,7 +198,7 @@ fn arm(stack: &Stack, kill: Option<Kill>) -> Arc<AtomicBool> {
 async fn answered(
     stack: &Stack,
     play: &Play<'_>,
-    policy: i64,
+    (policy, rungs): (i64, &[Step]),
     matter: &Matter,
     seen: &mut broadcast::Receiver<Seen>,
     screen: &Screen,
@@ -209,9 +210,11 @@ async fn answered(
     screen.say(&format!("网格员上传照片：{}", matter.text));
     let mut blown = play.blow(matter, policy).await?;
     screen.blown(matter, &blown);
+    let (all, mut received) = (expected(&blown.shares, rungs), Vec::new());
     while blown.shares.iter().any(|share| share.answered_at.is_none()) {
         let one = next(seen).await?;
-        screen.seen(&one, &expected(&blown.shares, &[]), &blown);
+        screen.seen(&one, &all);
+        received.push(one.id.clone());
         if one.kind == Kind::Answer
             && let Some(share) = blown.shares.iter_mut().find(|share| share.assignment.to_string() == one.id)
         {
@@ -219,14 +222,27 @@ async fn answered(
         }
     }
     finish(play, matter, &blown, screen).await?;
+    // An answer that came late leaves rungs that were due before it; they may still be on their way.
+    let due = expected(&blown.shares, rungs).into_iter().filter(|one| !received.contains(&one.id));
+    show(&due.collect::<Vec<_>>(), seen, screen).await?;
     Ok(blown)
+}
+
+/// Shows what comes until all of it came.
+async fn show(due: &[Expected], seen: &mut broadcast::Receiver<Seen>, screen: &Screen) -> anyhow::Result<()> {
+    let mut missing: Vec<_> = due.iter().map(|one| one.id.clone()).collect();
+    while !missing.is_empty() {
+        let one = next(seen).await?;
+        screen.seen(&one, due);
+        missing.retain(|id| *id != one.id);
+    }
+    Ok(())
 }
 
 /// The unit is silent until the case is at 阳光+; then it answers, and the matter closes.
 async fn silent(
     play: &Play<'_>,
-    policy: i64,
-    hour: TimeDelta,
+    (policy, rungs): (i64, &[Step]),
     matter: &Matter,
     seen: &mut broadcast::Receiver<Seen>,
     screen: &Screen,
@@ -235,13 +251,7 @@ async fn silent(
     screen.say(&format!("居民反映：{}", matter.text));
     let mut blown = play.blow(matter, policy).await?;
     screen.blown(matter, &blown);
-    let due = expected(&blown.shares, &ladder(hour));
-    let mut missing: Vec<_> = due.iter().map(|one| one.id.clone()).collect();
-    while !missing.is_empty() {
-        let one = next(seen).await?;
-        screen.seen(&one, &due, &blown);
-        missing.retain(|id| *id != one.id);
-    }
+    show(&expected(&blown.shares, rungs), seen, screen).await?;
     for (unit, share) in matter.units.iter().zip(&mut blown.shares) {
         share.answered_at = Some(play.answer(unit, share.assignment).await?);
         screen.say(&format!("{}应哨", unit.name));
@@ -307,10 +317,8 @@ impl Screen {
         self.line(&format!("{}           {text}", clock(at)), &program);
     }
 
-    fn seen(&self, seen: &Seen, expected: &[Expected], blown: &Blown) {
+    fn seen(&self, seen: &Seen, expected: &[Expected]) {
         let due = expected.iter().find(|one| one.id == seen.id).map(|one| one.due_at);
-        let due =
-            due.or_else(|| blown.shares.first().map(|share| share.blown_at).filter(|_| seen.text.contains("】吹哨")));
         let late = due.map(|due| (seen.at - due).num_milliseconds());
         let what = match seen.kind {
             Kind::Sms => format!("短信 → {}  {}", masked(&seen.to), seen.text),
