@@ -174,7 +174,8 @@ fn a_photo_that_is_none_is_refused_before_it_is_stored() {
         let request = grievances::UploadPhotoRequest { request_id: request_id(), content };
         let status = grievances_of(stack).upload_photo(worker.request(request.clone())).await.unwrap_err();
         assert_eq!((status.code(), fields(&status)), (Code::InvalidArgument, vec!["content".to_owned()]));
-        let id = Uuid::new_v5(&request.request_id.parse().unwrap(), b"grid_worker/photo");
+        let space = Uuid::new_v5(&request.request_id.parse().unwrap(), b"grid_worker/photo");
+        let id = Uuid::new_v5(&space, &request.content);
         assert!(!photos.join(format!("{id}.jpg")).exists());
         assert!(stored() >= before);
     });
@@ -243,5 +244,54 @@ fn a_whistle_on_a_unit_without_contacts_is_accepted_and_the_centre_has_an_alarm(
             list.alarms.iter().any(|alarm| alarm.assignment_id == assignment && alarm.reason == "NO_CONTACT")
         };
         eventually("the centre has an alarm", alarmed).await;
+    });
+}
+
+#[test]
+fn a_policy_that_no_whistle_could_live_with_is_refused() {
+    run(async {
+        use common::TargetRole::{Duty, OversightPlatform};
+        let stack = system_tests::stack().await;
+        let centre = somebody(stack, "centre", None, None);
+        let mut policies =
+            dispatch::policy_service_client::PolicyServiceClient::new(channel(stack, "dispatch").unwrap());
+        for targets in [vec![Duty, Duty], vec![OversightPlatform]] {
+            let rung = dispatch::PolicyRung {
+                after: Some(prost_types::Duration::default()),
+                sms_text: 1,
+                sms_targets: targets.into_iter().map(Into::into).collect(),
+                ..dispatch::PolicyRung::default()
+            };
+            let policy = dispatch::Policy { answer_rungs: vec![rung], ..dispatch::Policy::default() };
+            let request = dispatch::CreatePolicyRequest { request_id: request_id(), policy: Some(policy) };
+            let status = policies.create_policy(centre.request(request)).await.unwrap_err();
+            assert_eq!(
+                (status.code(), fields(&status)),
+                (Code::InvalidArgument, vec!["policy.answer_rungs[0].sms_targets".to_owned()])
+            );
+        }
+    });
+}
+
+#[test]
+fn nobody_hands_in_in_anothers_name() {
+    run(async {
+        let stack = system_tests::stack().await;
+        let request = || grievances::SubmitGrievanceRequest {
+            request_id: request_id(),
+            channel: "SPEAK_UP".into(),
+            text: "路灯不亮".into(),
+            place: "示例路".into(),
+            area: COMMUNITY.into(),
+            ..grievances::SubmitGrievanceRequest::default()
+        };
+        let resident = somebody(stack, "resident", Some(COMMUNITY), None);
+        let other = grievances::SubmitGrievanceRequest { resident_id: Uuid::now_v7().to_string(), ..request() };
+        let status = grievances_of(stack).submit_grievance(resident.request(other)).await.unwrap_err();
+        assert_eq!(fields(&status), ["resident_id"]);
+        let squatted =
+            grievances::SubmitGrievanceRequest { source: "12345".into(), source_id: "GD-1".into(), ..request() };
+        let status = grievances_of(stack).submit_grievance(resident.request(squatted)).await.unwrap_err();
+        assert_eq!(fields(&status), ["source"]);
     });
 }

@@ -155,7 +155,9 @@ pub async fn play(stack: &Stack, hour: Duration, kill: Option<Kill>, screen: &Sc
     let invented = silent(&play, (policy, &rungs), &heating(), &mut seen, screen).await?;
     let shares: Vec<_> = real.shares.iter().chain(&invented.shares).cloned().collect();
     let expected = expected(&shares, &rungs);
-    settled(stack, &expected).await?;
+    // What a killed process held is taken up again within its lease of 4 s: a double shows by then.
+    let linger = Duration::from_millis(if kill.is_some() { 4500 } else { 300 });
+    settled(stack, &expected, linger).await?;
     let received: Vec<_> = stack.ledger.read()?.into_iter().filter(|seen| seen.at >= begun).collect();
     let clean = screen.verdict(verdict(&expected, &received));
     if let Some(kill) = kill.filter(|_| !struck.load(Ordering::SeqCst)) {
@@ -165,7 +167,7 @@ pub async fn play(stack: &Stack, hour: Duration, kill: Option<Kill>, screen: &Sc
 }
 
 /// Waits until everything expected was received, up to half a minute; then a little, for what is one too many to show itself.
-async fn settled(stack: &Stack, expected: &[Expected]) -> anyhow::Result<()> {
+async fn settled(stack: &Stack, expected: &[Expected], linger: Duration) -> anyhow::Result<()> {
     for _ in 0..300 {
         let received = stack.ledger.read()?;
         if expected.iter().all(|one| received.iter().any(|seen| seen.kind == one.kind && seen.id == one.id)) {
@@ -173,7 +175,7 @@ async fn settled(stack: &Stack, expected: &[Expected]) -> anyhow::Result<()> {
         }
         crate::pause(Duration::from_millis(100)).await;
     }
-    crate::pause(Duration::from_millis(300)).await;
+    crate::pause(linger).await;
     Ok(())
 }
 

@@ -231,6 +231,7 @@ impl Shared<'_> {
             ("HAIQU_CLIENT_SECRET", &self.issuer.client_secret),
             ("HAIQU_PEERS", &SERVICES.map(of).join(",")),
             ("HAIQU_REFLECTION", "true"),
+            ("HAIQU_WITHOUT_STANDBY", "true"),
             ("HAIQU_PHOTO_STORE", &photos),
             ("HAIQU_SMS_URL", &self.gateway.url),
             ("HAIQU_SMS_KEY", &self.gateway.key),

@@ -40,6 +40,22 @@ impl Error {
     }
 }
 
+impl Error {
+    /// Whether the same work would fail the same way again. A lost connection, a time-out or a deadlock passes.
+    pub(crate) fn stays(&self) -> bool {
+        match self {
+            Error::NotFound(_) | Error::Refused(_) | Error::Invalid { .. } | Error::FiredAlready | Error::Stored(_) => {
+                true
+            }
+            Error::Database(sqlx::Error::Database(error)) => {
+                error.code().is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+            }
+            Error::Database(sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. }) => true,
+            Error::Database(_) => false,
+        }
+    }
+}
+
 impl From<Error> for Status {
     fn from(error: Error) -> Status {
         match error {
@@ -70,6 +86,7 @@ impl From<Error> for Failure {
             error @ (Error::NotFound(_) | Error::Refused(_) | Error::Invalid { .. } | Error::Stored(_)) => {
                 Failure::Park(error.to_string())
             }
+            error @ Error::Database(_) if error.stays() => Failure::Park(error.to_string()),
             error @ (Error::FiredAlready | Error::Database(_)) => Failure::Retry(error.into()),
         }
     }

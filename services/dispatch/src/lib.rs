@@ -26,6 +26,7 @@ pub const SCHEMA: Schema = Schema { name: "dispatch", migrations: &MIGRATIONS };
 pub fn run(config: Config) -> BoxFuture<'static, anyhow::Result<()>> {
     Box::pin(async move {
         let host = Host::start(config.service, SCHEMA).await?;
+        store::require_standby(&host.db, config.without_standby).await?;
         let (db, ladder) = (host.db.clone(), host.db.separate(2));
         host.grpc(|server| rpc::serve(server, &db))
             .subscribe(routes())?

@@ -12,7 +12,7 @@ use sqlx::PgConnection;
 
 use crate::domain::policy::Policy;
 use crate::domain::whistle::{Command, Event, decide};
-use crate::domain::{AssignmentId, GrievanceId, LadderId, Outcome, WhistleId};
+use crate::domain::{AssignmentId, LadderId, Outcome, WhistleId};
 use crate::error::Error;
 use crate::store::{self, Loaded};
 use crate::{announcements, views};
@@ -86,9 +86,7 @@ pub async fn withdraw(
 }
 
 /// The resident has graded: recorded on the shares handed in; not solved goes back to the units.
-pub async fn grade(tx: &mut PgConnection, grievance: GrievanceId, outcome: Outcome) -> Result<(), Error> {
-    // A grievance without a whistle was handled by the community itself.
-    let Some(id) = store::whistle_over(tx, grievance).await? else { return Ok(()) };
+pub async fn grade(tx: &mut PgConnection, id: WhistleId, outcome: Outcome) -> Result<(), Error> {
     let loaded = store::load(tx, id).await?;
     let ladders = loaded.whistle.assignments.iter().map(|_| LadderId(foundation::id::new())).collect();
     run(tx, loaded, Command::Grade { outcome, ladders }).await

@@ -56,12 +56,16 @@ impl Loop {
                 if taken > 0 { Duration::ZERO } else { self.until_next(&except).await }
             }
             Err(failed) => {
-                self.halve(&failed.taken);
+                // What passes by itself poisons nobody: only what stays is narrowed down.
+                let stays = failed.error.stays();
+                if stays {
+                    self.halve(&failed.taken);
+                }
                 if !self.failing {
                     tracing::error!(error = %Chain(&failed), "rungs cannot be fired now; trying on");
                 }
                 self.failing = true;
-                if failed.taken.is_empty() { Duration::from_millis(200) } else { Duration::ZERO }
+                if stays && !failed.taken.is_empty() { Duration::ZERO } else { Duration::from_millis(200) }
             }
         }
     }

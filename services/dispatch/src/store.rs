@@ -8,6 +8,7 @@ pub mod policy;
 use std::collections::BTreeMap;
 
 use foundation::clock::Timestamp;
+use foundation::db::Db;
 use sqlx::PgConnection;
 
 use crate::domain::ladder::{Fired, Kind, Ladder, Rung};
@@ -31,6 +32,18 @@ pub struct Loaded {
     pub policy: i64,
     /// Grows with every change.
     pub version: i64,
+}
+
+/// Refuses a Postgres without a synchronous standby, unless that is asked for by name: what the ladder has acknowledged must
+/// survive the loss of a server.
+pub async fn require_standby(db: &Db, without: bool) -> anyhow::Result<()> {
+    let names = sqlx::query_scalar!(r#"select current_setting('synchronous_standby_names') as "names!""#);
+    let names = names.fetch_one(&db.work).await?;
+    anyhow::ensure!(
+        without || !names.is_empty(),
+        "Postgres has no synchronous standby (synchronous_standby_names is empty): add one, or say --without-standby"
+    );
+    Ok(())
 }
 
 /// The whistle, locked.
@@ -62,13 +75,6 @@ pub async fn whistle_of(tx: &mut PgConnection, assignment: AssignmentId) -> Resu
     id.fetch_optional(tx).await?.map(WhistleId).ok_or_else(|| Error::not_found("assignment", assignment))
 }
 
-/// The newest whistle over a grievance.
-pub async fn whistle_over(tx: &mut PgConnection, grievance: GrievanceId) -> Result<Option<WhistleId>, Error> {
-    let id =
-        sqlx::query_scalar!("select id from whistle where grievance_id = $1 order by id desc limit 1", grievance.0);
-    Ok(id.fetch_optional(tx).await?.map(WhistleId))
-}
-
 async fn assignments(tx: &mut PgConnection, whistle: WhistleId) -> Result<Vec<Assignment>, Error> {
     let rows = sqlx::query!(
         "select id, unit_id, role, state from assignment where whistle_id = $1 order by id for update",
@@ -91,7 +97,8 @@ async fn assignments(tx: &mut PgConnection, whistle: WhistleId) -> Result<Vec<As
     read.collect()
 }
 
-/// The ladders of these assignments, oldest first, with their rungs. The assignments' locks guard them.
+/// The ladders of these assignments, oldest first, with their rungs. The assignments' locks guard them. Their order is that of
+/// the loop (`answer` sorts before `handling`), not of their ids, which hosts' clocks draw.
 pub async fn ladders(tx: &mut PgConnection, of: &[AssignmentId]) -> Result<BTreeMap<AssignmentId, Vec<Ladder>>, Error> {
     let ids: Vec<_> = of.iter().map(|id| id.0).collect();
     let rows = sqlx::query!(
@@ -99,7 +106,7 @@ pub async fn ladders(tx: &mut PgConnection, of: &[AssignmentId]) -> Result<BTree
                   r.number as "number?", r.due_at as "due_at?", r.fired_at as "fired_at?",
                   r.platform_fault as "platform_fault?", r.card as "card?", r.annul_reason as "annul_reason?"
            from ladder l left join rung r on r.ladder_id = l.id
-           where l.assignment_id = any($1) order by l.assignment_id, l.id, r.number"#,
+           where l.assignment_id = any($1) order by l.assignment_id, l.kind, l.generation, r.number"#,
         &ids
     )
     .fetch_all(tx)

@@ -6,7 +6,7 @@ use proto::common::v1::Outcome as Wire;
 use proto::events::v1::GrievanceGraded;
 use sqlx::PgConnection;
 
-use crate::domain::{GrievanceId, Outcome};
+use crate::domain::{Outcome, WhistleId};
 use crate::operations;
 
 /// One function per event heard.
@@ -16,14 +16,17 @@ pub fn routes() -> Routes {
 
 fn graded(tx: &mut PgConnection, event: GrievanceGraded) -> BoxFuture<'_, Result<(), Failure>> {
     Box::pin(async move {
-        let grievance =
-            event.grievance_id.parse().map(GrievanceId).map_err(|_| Failure::Park("bad grievance_id".into()))?;
+        // A grievance without a whistle was handled by the community itself.
+        if event.whistle_id.is_empty() {
+            return Ok(());
+        }
+        let whistle = event.whistle_id.parse().map(WhistleId).map_err(|_| Failure::Park("bad whistle_id".into()))?;
         let outcome = match event.outcome() {
             Wire::Solved => Outcome::Solved,
             Wire::PartlySolved => Outcome::PartlySolved,
             Wire::NotSolved => Outcome::NotSolved,
             Wire::Unspecified => return Err(Failure::Park("no outcome".into())),
         };
-        Ok(operations::grade(tx, grievance, outcome).await?)
+        Ok(operations::grade(tx, whistle, outcome).await?)
     })
 }

@@ -40,6 +40,7 @@ pub struct Caller {
     pub area: Option<String>,
     /// The caller's unit.
     pub unit: Option<Uuid>,
+    roles: Vec<String>,
     relations: Vec<Relation>,
 }
 
@@ -75,6 +76,11 @@ impl Caller {
         })
     }
 
+    /// Whether the token names this role.
+    pub fn has(&self, role: Role) -> bool {
+        self.roles.iter().any(|held| held == role.name())
+    }
+
     /// The area whose records a list may show: the asked one, or the caller's own; an error when neither is granted.
     pub fn list_area(&self, asked: &str) -> Result<String, Status> {
         let area = if asked.is_empty() { self.area.as_deref().unwrap_or_default() } else { asked };
@@ -86,7 +92,7 @@ impl Caller {
 
     /// A caller for tests of operations, who may do anything.
     pub fn anyone() -> Caller {
-        Caller { subject: "test".into(), area: None, unit: None, relations: vec![Relation::Any] }
+        Caller { subject: "test".into(), area: None, unit: None, roles: vec![], relations: vec![Relation::Any] }
     }
 }
 
@@ -126,7 +132,13 @@ impl Auth {
         let relations: Vec<_> = grants.iter().filter(|grant| holds(&claims, grant)).map(|grant| grant.1).collect();
         match relations.is_empty() {
             true => Err(Status::permission_denied(format!("your roles may not call {path}"))),
-            false => Ok(Some(Caller { subject: claims.sub, area: claims.area, unit: claims.unit, relations })),
+            false => Ok(Some(Caller {
+                subject: claims.sub,
+                area: claims.area,
+                unit: claims.unit,
+                roles: claims.roles,
+                relations,
+            })),
         }
     }
 }
@@ -155,7 +167,7 @@ mod tests {
     use super::*;
 
     fn street(relations: Vec<Relation>) -> Caller {
-        Caller { subject: "s".into(), area: Some("150302004".into()), unit: None, relations }
+        Caller { subject: "s".into(), area: Some("150302004".into()), unit: None, roles: vec![], relations }
     }
 
     #[test]

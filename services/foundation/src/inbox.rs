@@ -184,7 +184,7 @@ pub async fn replay(db: &Db, routes: &Routes) -> Result<(), Retry> {
         let mut tx = db.begin().await?;
         let next = sqlx::query!(
             r#"select event_id, subject, aggregate_id, payload as "payload!", traceparent, received_at
-               from inbox where consumer = $1 and state = 'replay' order by arrival limit 1 for update skip locked"#,
+               from inbox where consumer = $1 and state = 'replay' order by arrival limit 1 for update"#,
             routes.consumer
         )
         .fetch_optional(&mut *tx)

@@ -2,6 +2,7 @@
 
 use foundation::auth::{Belongs, Caller};
 use foundation::{clock, outbox};
+use proto::access::Role;
 use proto::grievances::v1 as wire;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -15,6 +16,12 @@ use crate::{announcements, views};
 pub async fn submit(tx: &mut PgConnection, caller: &Caller, new: &New) -> Result<wire::Grievance, Error> {
     if !caller.may(Belongs { area: Some(&new.area), units: &[], owner: Some(&new.submitter) }) {
         return Err(Error::NotFound(format!("area {}", new.area)));
+    }
+    if caller.has(Role::Resident) && new.owner != caller.subject {
+        return Err(Error::Invalid { field: "resident_id".into(), description: "must be your own, or empty" });
+    }
+    if new.source.is_some() && !(caller.has(Role::Hotline) || caller.has(Role::Centre)) {
+        return Err(Error::Invalid { field: "source".into(), description: "is for the hotline and the centre" });
     }
     let id = foundation::id::new();
     let now = clock::now(tx).await?;

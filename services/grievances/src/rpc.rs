@@ -10,6 +10,7 @@ use foundation::rpc::{Server, Violations, internal, once};
 use proto::grievances::v1 as wire;
 use proto::grievances::v1::grievance_service_server::{GrievanceService, GrievanceServiceServer};
 use tonic::{Request, Response, Status};
+use uuid::Uuid;
 
 use crate::domain::photo;
 use crate::error::Error;
@@ -40,8 +41,8 @@ impl GrievanceService for Grievances {
         let content = request.content.clone();
         let taken = tokio::task::spawn_blocking(move || photo::take(&content)).await.map_err(internal)?;
         let taken = taken.map_err(parse::refused_photo)?;
-        // Named by the request: a repeat keeps the same picture under the same id.
-        let id = id::named(request_id, &[&caller.subject, "photo"]);
+        // Named by the request and the content: a repeat keeps the same picture, another one never replaces it.
+        let id = Uuid::new_v5(&id::named(request_id, &[&caller.subject, "photo"]), &request.content);
         let shown = wire::Photo {
             photo_id: id.to_string(),
             width: taken.width.cast_signed(),

@@ -20,6 +20,7 @@ use foundation::rpc::client;
 use foundation::{BoxFuture, Host};
 pub use gateway::Gateway;
 use operations::Operations;
+use secrecy::ExposeSecret as _;
 pub use subscriptions::routes;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
@@ -31,6 +32,7 @@ pub const SCHEMA: Schema = Schema { name: "notifications", migrations: &MIGRATIO
 pub fn run(config: Config) -> BoxFuture<'static, anyhow::Result<()>> {
     Box::pin(async move {
         let host = Host::start(config.service.clone(), SCHEMA).await?;
+        anyhow::ensure!(config.link_key.expose_secret().len() >= 32, "HAIQU_LINK_KEY must be at least 32 characters");
         let operations = Operations {
             db: host.db.clone(),
             dispatch: client::peer("dispatch", &config.service.peers, &host.auth.credentials)?,

@@ -124,13 +124,14 @@ pub async fn ended(tx: &mut PgConnection, id: Uuid, state: State) -> sqlx::Resul
     Ok(changed.execute(tx).await?.rows_affected() == 1)
 }
 
-/// It is taken up again after a while.
-pub async fn again(tx: &mut PgConnection, id: Uuid, after: TimeDelta) -> sqlx::Result<()> {
+/// It is taken up again after a while; unless somebody took it up since, whose lease it then is.
+pub async fn again(tx: &mut PgConnection, id: Uuid, attempt: i32, after: TimeDelta) -> sqlx::Result<()> {
     sqlx::query!(
         "update message set taken_by = null, attempt_at = clock_timestamp() + $2::bigint * interval '1 ms'
-         where id = $1 and state = 'sending'",
+         where id = $1 and state = 'sending' and attempts = $3",
         id,
-        after.num_milliseconds()
+        after.num_milliseconds(),
+        attempt
     )
     .execute(tx)
     .await?;

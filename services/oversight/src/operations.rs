@@ -79,11 +79,13 @@ pub async fn open_case(tx: &mut PgConnection, case: &NewCase) -> Result<(), Erro
 
 /// A card of the assignment was annulled: a case that went out, or may be going out, gets a correction.
 pub async fn correct(tx: &mut PgConnection, assignment: Uuid, card: Card, name: &str) -> Result<(), Error> {
-    let cases = sqlx::query_scalar!(
-        "select id from case_file where assignment_id = $1 and (state = 'pushed' or first_sent_at is not null) for update",
+    // All of them are locked, sent or not: whoever is about to send one waits, or has marked it as sent.
+    let cases = sqlx::query!(
+        "select id, first_sent_at from case_file where assignment_id = $1 and state <> 'drill' for update",
         assignment
     );
-    for case in cases.fetch_all(&mut *tx).await? {
+    for case in cases.fetch_all(&mut *tx).await?.into_iter().filter(|case| case.first_sent_at.is_some()) {
+        let case = case.id;
         sqlx::query!(
             "insert into correction (id, case_id, text) values ($1, $2, $3) on conflict (id) do nothing",
             id::named(case, &["correction", name]),

@@ -69,6 +69,7 @@ impl Platform {
     /// At this address, known by this key.
     pub fn new(url: &str, key: SecretString) -> anyhow::Result<Platform> {
         let http = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
             .timeout(Duration::from_secs(2))
             .connect_timeout(Duration::from_secs(1))
             .build()?;

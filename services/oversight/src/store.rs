@@ -108,29 +108,37 @@ pub async fn until_next(db: &Db) -> sqlx::Result<Option<TimeDelta>> {
     Ok(row.attempt_at.map(|at| at - row.now))
 }
 
-/// The case waits for the centre.
-pub async fn hold(db: &Db, id: Uuid) -> sqlx::Result<()> {
-    sqlx::query!("update case_file set state = 'held' where id = $1 and state = 'pending'", id)
-        .execute(&db.work)
-        .await?;
+/// The case waits for the centre; unless somebody took it up since.
+pub async fn hold(db: &Db, id: Uuid, attempt: i32) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update case_file set state = 'held' where id = $1 and state = 'pending' and attempts = $2",
+        id,
+        attempt
+    )
+    .execute(&db.work)
+    .await?;
     Ok(())
 }
 
-/// It is about to be handed over for the first time.
-pub async fn first_sent(db: &Db, id: Uuid) -> sqlx::Result<()> {
-    sqlx::query!("update case_file set first_sent_at = clock_timestamp() where id = $1 and first_sent_at is null", id)
-        .execute(&db.work)
-        .await?;
-    Ok(())
+/// It is about to be handed over, by whoever holds the lease; false when somebody took it up since.
+pub async fn first_sent(db: &Db, id: Uuid, attempt: i32) -> sqlx::Result<bool> {
+    let mine = sqlx::query!(
+        "update case_file set first_sent_at = coalesce(first_sent_at, clock_timestamp())
+         where id = $1 and state = 'pending' and attempts = $2",
+        id,
+        attempt
+    );
+    Ok(mine.execute(&db.work).await?.rows_affected() == 1)
 }
 
 /// It is taken up again after a while.
-pub async fn again(db: &Db, id: Uuid, after: TimeDelta) -> sqlx::Result<()> {
+pub async fn again(db: &Db, id: Uuid, attempt: i32, after: TimeDelta) -> sqlx::Result<()> {
     sqlx::query!(
         "update case_file set taken_by = null, attempt_at = clock_timestamp() + $2::bigint * interval '1 ms'
-         where id = $1 and state = 'pending'",
+         where id = $1 and state = 'pending' and attempts = $3",
         id,
-        after.num_milliseconds()
+        after.num_milliseconds(),
+        attempt
     )
     .execute(&db.work)
     .await?;
@@ -162,12 +170,13 @@ pub async fn corrected(db: &Db, id: Uuid, receipt: &str) -> sqlx::Result<()> {
 }
 
 /// A correction is taken up again after a while.
-pub async fn correct_again(db: &Db, id: Uuid, after: TimeDelta) -> sqlx::Result<()> {
+pub async fn correct_again(db: &Db, id: Uuid, attempt: i32, after: TimeDelta) -> sqlx::Result<()> {
     sqlx::query!(
         "update correction set taken_by = null, attempt_at = clock_timestamp() + $2::bigint * interval '1 ms'
-         where id = $1 and state = 'pending'",
+         where id = $1 and state = 'pending' and attempts = $3",
         id,
-        after.num_milliseconds()
+        after.num_milliseconds(),
+        attempt
     )
     .execute(&db.work)
     .await?;

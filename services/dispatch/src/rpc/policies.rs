@@ -9,6 +9,7 @@ use proto::dispatch::v1::policy_service_server::PolicyService;
 use tonic::{Request, Response, Status};
 
 use super::{card, target};
+use crate::domain::Target;
 use crate::domain::policy::{Policy, Sms, Step};
 use crate::operations::directory as operations;
 use crate::views::directory as views;
@@ -81,14 +82,27 @@ fn step(violations: &mut Violations, field: &str, rung: &wire::PolicyRung) -> St
     for value in &rung.sms_targets {
         targets.push(target(violations, &format!("{field}.sms_targets"), *value));
     }
+    let distinct = targets.iter().collect::<std::collections::BTreeSet<_>>().len() == targets.len();
+    let reachable = targets.iter().all(|target| is_person(*target));
+    violations.require(distinct && reachable, &format!("{field}.sms_targets"), PEOPLE);
     let text = u8::try_from(rung.sms_text).unwrap_or_default();
     let callee = (rung.callee != 0).then(|| target(violations, &format!("{field}.callee"), rung.callee));
+    violations.require(callee.is_none_or(is_person), &format!("{field}.callee"), PEOPLE);
     Step {
         after_ms: after.unwrap_or_default(),
         sms: has_text.then_some(Sms { text, targets }),
         card: card(violations, &format!("{field}.card"), rung.card),
         callee,
         push: rung.push,
+    }
+}
+
+const PEOPLE: &str = "must be of DUTY, HEAD, DEPUTY, DEPUTY_MAYOR, each at most once";
+
+fn is_person(target: Target) -> bool {
+    match target {
+        Target::Duty | Target::Head | Target::Deputy | Target::DeputyMayor => true,
+        Target::CentreHead | Target::OversightPlatform => false,
     }
 }
 

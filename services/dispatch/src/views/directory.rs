@@ -80,7 +80,8 @@ pub async fn resolve(
     target: Target,
 ) -> Result<wire::ResolveTargetResponse, Error> {
     let row = sqlx::query!(
-        r#"select u.name as unit_name, w.title, w.place, w.blown_at, w.handle_by, l.stopped_at,
+        r#"select u.name as unit_name, w.title, w.place, w.blown_at, l.stopped_at,
+                  case when l.kind = 'handling' then l.started_at else w.handle_by end as "handle_by!",
                   coalesce(c.name, m.name) as "name?", coalesce(c.phone, m.phone) as "phone?"
            from assignment a
            join whistle w on w.id = a.whistle_id

@@ -1,8 +1,10 @@
 //! Whistles on real Postgres.
 
-use dispatch::domain::{AssignmentId, Outcome, Target, UnitId, WhistleId};
-use dispatch::operations;
+use dispatch::domain::ladder::Kind;
+use dispatch::domain::whistle::{Command, decide};
+use dispatch::domain::{AssignmentId, LadderId, Outcome, Target, UnitId, WhistleId};
 use dispatch::store::directory::{Unit, put_unit};
+use dispatch::{operations, store};
 use foundation::auth::Caller;
 use foundation::id;
 use local::testing::run;
@@ -67,12 +69,31 @@ fn what_was_not_solved_goes_back_to_the_unit_with_a_new_deadline() {
         let mut tx = db.begin().await.unwrap();
         operations::answer(&mut tx, &Caller::anyone(), share, "甲").await.unwrap();
         operations::submit(&mut tx, &Caller::anyone(), share, "好了", &serde_json::json!([])).await.unwrap();
-        let grievance = dispatch::domain::GrievanceId(blown.grievance_id.parse().unwrap());
-        operations::grade(&mut tx, grievance, Outcome::NotSolved).await.unwrap();
+        let whistle = WhistleId(blown.whistle_id.parse().unwrap());
+        operations::grade(&mut tx, whistle, Outcome::NotSolved).await.unwrap();
         let again =
             operations::submit(&mut tx, &Caller::anyone(), share, "这次真好了", &serde_json::json!([])).await.unwrap();
         let handling: Vec<_> = again.ladders[1..].iter().map(|ladder| ladder.generation).collect();
         assert_eq!(handling, [1, 2]);
         assert_eq!(again.state(), AssignmentState::Submitted);
+    });
+}
+
+#[test]
+fn the_running_ladder_is_the_loops_next_one_whatever_ids_the_hosts_clocks_drew() {
+    run(async {
+        let db = super::database().await;
+        let blown = super::blow(&db, &super::units(&db, 1).await, 0).await.whistle.unwrap();
+        let mut tx = db.begin().await.unwrap();
+        let before = store::load(&mut tx, WhistleId(blown.whistle_id.parse().unwrap())).await.unwrap();
+        let (policy, now) = (store::policy::policy(&mut tx, 0).await.unwrap().unwrap(), super::now(&db).await);
+        let share = before.whistle.assignments[0].id;
+        // As if a host whose clock is far behind had drawn it.
+        let command = Command::Answer { assignment: share, ladder: LadderId(uuid::Uuid::from_u128(1)) };
+        let (after, events) = decide(&before.whistle, command, now, &policy).unwrap();
+        store::save(&mut tx, &before, &after, &events, now, &policy).await.unwrap();
+        let loaded = store::load(&mut tx, before.whistle.id).await.unwrap();
+        let running = loaded.whistle.assignments[0].ladders.last().unwrap();
+        assert!(running.runs() && running.kind == Kind::Handling);
     });
 }

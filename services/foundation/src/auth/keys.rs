@@ -59,11 +59,17 @@ impl Keys {
         let known = cache.as_ref().filter(|(read, _)| read.elapsed() < LIFETIME).and_then(|(_, set)| set.find(kid));
         let just_read = cache.as_ref().is_some_and(|(read, _)| read.elapsed() < PATIENCE);
         if known.is_none() && !just_read {
-            let set = self.fetch().await.map_err(|error| {
-                tracing::warn!(error = %Chain(&error), issuer = self.issuer, "the issuer's keys cannot be read");
-                Status::unavailable("the identity provider cannot be reached; try again")
-            })?;
-            *cache = Some((Instant::now(), set));
+            match self.fetch().await {
+                Ok(set) => *cache = Some((Instant::now(), set)),
+                Err(error) => {
+                    tracing::warn!(error = %Chain(&error), issuer = self.issuer, "the issuer's keys cannot be read");
+                    // Known keys go on while the issuer is away, and it is not asked again for every call.
+                    let Some((read, _)) = cache.as_mut() else {
+                        return Err(Status::unavailable("the identity provider cannot be reached; try again"));
+                    };
+                    *read = Instant::now();
+                }
+            }
         }
         let key = cache.as_ref().and_then(|(_, set)| set.find(kid));
         let key = key.ok_or_else(|| Status::unauthenticated("the token's key is not one of the issuer's"))?;

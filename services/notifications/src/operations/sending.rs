@@ -137,7 +137,7 @@ impl Operations {
                     super::receipts::not_reached(&mut tx, taken.id, state).await?;
                 }
             }
-            Attempt::Again => store::again(&mut tx, taken.id, backoff(taken.attempts)).await?,
+            Attempt::Again => store::again(&mut tx, taken.id, taken.attempts, backoff(taken.attempts)).await?,
         }
         Ok(self.db.commit(tx).await?)
     }

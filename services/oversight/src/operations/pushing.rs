@@ -66,19 +66,24 @@ impl Operations {
         let leaving = Leaving { due_at, fault_after, first_sent_at: taken.first_sent_at, released: taken.released };
         if !leaves(leaving, now) {
             tracing::warn!(effect = %taken.id, "the platform itself was late: the case waits for the centre's release");
-            return Ok(store::hold(&self.db, taken.id).await?);
+            return Ok(store::hold(&self.db, taken.id, taken.attempts).await?);
         }
-        let document = match self.document(taken).await {
-            Ok(document) => document,
+        let matter = match self.matter(taken).await {
+            Ok(matter) => matter,
             Err(error) => {
-                store::again(&self.db, taken.id, backoff(taken.attempts)).await?;
+                store::again(&self.db, taken.id, taken.attempts, backoff(taken.attempts)).await?;
                 return Err(error);
             }
         };
-        store::first_sent(&self.db, taken.id).await?;
+        // Marked as sent before the timeline is read: an annulment is on the timeline, or it makes a correction.
+        let in_time = taken.since.elapsed() <= LEASE / 2;
+        if !in_time || !store::first_sent(&self.db, taken.id, taken.attempts).await? {
+            return Ok(store::again(&self.db, taken.id, taken.attempts, backoff(taken.attempts)).await?);
+        }
+        let document = self.document(taken, matter).await?;
         match self.hand_over(&document, taken.attempts, taken.since).await {
             Some(receipt) => self.record(taken, &receipt).await,
-            None => Ok(store::again(&self.db, taken.id, backoff(taken.attempts)).await?),
+            None => Ok(store::again(&self.db, taken.id, taken.attempts, backoff(taken.attempts)).await?),
         }
     }
 
@@ -98,7 +103,7 @@ impl Operations {
         self.platform.push(document).await
     }
 
-    async fn document(&self, taken: &Taken) -> Result<Document, Error> {
+    async fn matter(&self, taken: &Taken) -> Result<ResolveTargetResponse, Error> {
         let request = ResolveTargetRequest {
             assignment_id: taken.assignment.to_string(),
             ladder_id: taken.ladder.to_string(),
@@ -106,7 +111,10 @@ impl Operations {
         };
         let request = self.dispatch.request(request).await.map_err(Box::new)?;
         let mut client = DirectoryServiceClient::new(self.dispatch.channel());
-        let matter: ResolveTargetResponse = client.resolve_target(request).await.map_err(Box::new)?.into_inner();
+        Ok(client.resolve_target(request).await.map_err(Box::new)?.into_inner())
+    }
+
+    async fn document(&self, taken: &Taken, matter: ResolveTargetResponse) -> Result<Document, Error> {
         let timeline = views::timeline(&mut *self.db.work.acquire().await?, taken.whistle, taken.assignment).await?;
         Ok(Document {
             id: taken.id,
@@ -145,7 +153,7 @@ impl Operations {
         };
         let recorded = match self.hand_over(&document, taken.attempts, taken.since).await {
             Some(receipt) => store::corrected(&self.db, taken.id, &receipt.receipt).await,
-            None => store::correct_again(&self.db, taken.id, backoff(taken.attempts)).await,
+            None => store::correct_again(&self.db, taken.id, taken.attempts, backoff(taken.attempts)).await,
         };
         if let Err(error) = recorded {
             tracing::warn!(correction = %taken.id, error = %Chain(&error), "a correction is sent again after its lease");

@@ -59,7 +59,8 @@ fn a_held_case_leaves_only_after_its_release() {
         let refused = release(&mut tx, case.id).await;
         assert!(matches!(refused, Err(Error::NotHeld("pending"))), "{refused:?}");
         tx.rollback().await.unwrap();
-        hold(&db, case.id).await.unwrap();
+        assert_eq!(take(&db).await.unwrap().len(), 1);
+        hold(&db, case.id, 1).await.unwrap();
         assert!(take(&db).await.unwrap().is_empty());
         let mut tx = db.begin().await.unwrap();
         assert_eq!(release(&mut tx, case.id).await.unwrap().state(), CaseState::Pending);
@@ -81,7 +82,8 @@ fn a_card_annulled_after_the_push_makes_one_correction_and_before_it_none() {
         };
         annul("before").await;
         take(&db).await.unwrap();
-        first_sent(&db, case.id).await.unwrap();
+        assert!(!first_sent(&db, case.id, 2).await.unwrap(), "a stale lease sends nothing");
+        assert!(first_sent(&db, case.id, 1).await.unwrap());
         let mut tx = db.begin().await.unwrap();
         let now = clock::now(&mut tx).await.unwrap();
         assert!(pushed(&mut tx, case.id, "YG-1", now).await.unwrap());
