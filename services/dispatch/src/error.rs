@@ -1,5 +1,6 @@
 //! Why an operation fails; each variant mapped once to a status and once to a failure of a subscription.
 
+use foundation::db;
 use foundation::inbox::Failure;
 use foundation::rpc::{Violations, internal, wrong_state};
 use tonic::Status;
@@ -47,11 +48,7 @@ impl Error {
             Error::NotFound(_) | Error::Refused(_) | Error::Invalid { .. } | Error::FiredAlready | Error::Stored(_) => {
                 true
             }
-            Error::Database(sqlx::Error::Database(error)) => {
-                error.code().is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
-            }
-            Error::Database(sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. }) => true,
-            Error::Database(_) => false,
+            Error::Database(error) => db::stays(error),
         }
     }
 }
@@ -86,8 +83,8 @@ impl From<Error> for Failure {
             error @ (Error::NotFound(_) | Error::Refused(_) | Error::Invalid { .. } | Error::Stored(_)) => {
                 Failure::Park(error.to_string())
             }
-            error @ Error::Database(_) if error.stays() => Failure::Park(error.to_string()),
-            error @ (Error::FiredAlready | Error::Database(_)) => Failure::Retry(error.into()),
+            error @ Error::FiredAlready => Failure::Retry(error.into()),
+            Error::Database(error) => error.into(),
         }
     }
 }

@@ -69,7 +69,10 @@ pub async fn run(db: Db, bus: Bus, routes: Routes, source: Source, stop: Stop) -
 
 /// Reads and applies one page; true when there is more to read at once.
 async fn pass(db: Db, bus: Bus, routes: Routes, source: Source) -> anyhow::Result<bool> {
-    inbox::replay(&db, &routes).await?;
+    // A dead letter that cannot be replayed now holds up nobody else.
+    if let Err(error) = inbox::replay(&db, &routes).await {
+        tracing::warn!(%error, "parked facts are replayed later");
+    }
     let mark = watermark(&db, routes.consumer, &source.name).await?;
     let request =
         ReadRequest { consumer: routes.consumer.into(), log_id: mark.log_id, after: mark.after, limit: LIMIT };

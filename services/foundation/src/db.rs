@@ -147,6 +147,18 @@ pub async fn migrate(url: &SecretString, schema: Schema) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Whether the same statement would fail the same way again: a broken constraint, a value that does not fit or does not read.
+/// A lost connection, a time-out or a deadlock passes.
+pub fn stays(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(error) => {
+            error.code().is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+        }
+        sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } => true,
+        _ => false,
+    }
+}
+
 /// An error with everything that caused it, on one line.
 pub struct Chain<'e>(pub &'e (dyn std::error::Error + 'static));
 

@@ -26,7 +26,12 @@ impl EventLog {
     async fn read_after(&self, request: &ReadRequest, limit: i64) -> sqlx::Result<ReadResponse> {
         outbox::place(&self.db).await?;
         let mut tx = self.db.begin().await?;
-        let head = sqlx::query!("select log_id, position from log_head").fetch_one(&mut *tx).await?;
+        let head = sqlx::query!(r#"select log_id, position, cluster = cluster() as "ours!" from log_head"#);
+        let mut head = head.fetch_one(&mut *tx).await?;
+        if !head.ours {
+            // The server failed over under us: positions that hearers hold may name other facts now.
+            head.log_id = crate::relay::adopt_log(&self.db).await?;
+        }
         let log_id = head.log_id.to_string();
         let known = request.after <= head.position && (request.log_id.is_empty() || request.log_id == log_id);
         // Another log, or a position past the head: the hearer rereads everything and its inbox sorts it out.

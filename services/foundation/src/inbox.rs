@@ -13,7 +13,7 @@ use tracing::Instrument as _;
 
 use crate::BoxFuture;
 use crate::bus::Fact;
-use crate::db::{Chain, Db};
+use crate::db::{self, Chain, Db};
 use crate::telemetry;
 
 /// Why a fact was not applied.
@@ -27,7 +27,10 @@ pub enum Failure {
 
 impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Failure {
-        Failure::Retry(error.into())
+        match db::stays(&error) {
+            true => Failure::Park(Chain(&error).to_string()),
+            false => Failure::Retry(error.into()),
+        }
     }
 }
 

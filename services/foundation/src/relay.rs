@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use uuid::Uuid;
 
 use crate::bus::{Bus, Fact};
 use crate::db::Db;
@@ -76,16 +77,18 @@ async fn publish(db: &Db, bus: &Bus) -> anyhow::Result<bool> {
 }
 
 /// Gives the log a new identity when this database is a restored copy or the server failed over: positions that hearers
-/// hold may then name other facts than before.
-pub async fn adopt_log(db: &Db) -> sqlx::Result<()> {
+/// hold may then name other facts than before. Returns the identity.
+pub async fn adopt_log(db: &Db) -> sqlx::Result<Uuid> {
     let mut tx = db.begin().await?;
     let head = sqlx::query!(r#"select log_id, cluster, cluster() as "current!" from log_head for update"#)
         .fetch_one(&mut *tx)
         .await?;
+    let mut log_id = head.log_id;
     if head.cluster != head.current {
-        let log_id = crate::id::new();
+        log_id = crate::id::new();
         sqlx::query!("update log_head set log_id = $1, cluster = $2", log_id, head.current).execute(&mut *tx).await?;
         tracing::warn!(old = %head.log_id, new = %log_id, "the database was restored or failed over: hearers reread the log");
     }
-    tx.commit().await
+    tx.commit().await?;
+    Ok(log_id)
 }

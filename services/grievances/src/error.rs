@@ -69,7 +69,7 @@ impl From<Error> for Failure {
             | Error::Duplicate(_)
             | Error::Unreadable(_)) => Failure::Park(error.to_string()),
             Error::Photos(error) => Failure::Retry(error.into()),
-            Error::Database(error) => Failure::Retry(error.into()),
+            Error::Database(error) => error.into(),
         }
     }
 }

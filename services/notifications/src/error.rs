@@ -47,7 +47,7 @@ impl From<Error> for Failure {
                 Failure::Park(error.to_string())
             }
             Error::Peer(status) => Failure::Retry(status),
-            Error::Database(error) => Failure::Retry(error.into()),
+            Error::Database(error) => error.into(),
         }
     }
 }

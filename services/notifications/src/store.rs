@@ -217,17 +217,18 @@ pub async fn task_again(tx: &mut PgConnection, id: Uuid, after: TimeDelta) -> sq
 }
 
 /// Frees what a process took up that is gone: Postgres sees no session of it any more. Leases younger than half a second stay,
-/// so that lost connections alone do not double what is just on its way.
+/// and a server that has just started frees nothing: its clients may live and still be connecting.
 pub async fn free_orphans(db: &Db) -> sqlx::Result<()> {
     sqlx::query!(
         "with alive as materialized (select application_name from pg_stat_activity where application_name is not null),
+              server as (select pg_postmaster_start_time() < clock_timestamp() - interval '4 s' as settled),
               freed as (
              update call_task set attempt_at = clock_timestamp() where state = 'resolving' and taken_by is not null
              and attempt_at between (select clock_timestamp()) and (select clock_timestamp()) + interval '3500 ms'
-             and taken_by not in (select application_name from alive))
+             and taken_by not in (select application_name from alive) and (select settled from server))
          update message set attempt_at = clock_timestamp() where state = 'sending'
          and attempt_at between (select clock_timestamp()) and (select clock_timestamp()) + interval '3500 ms'
-         and taken_by not in (select application_name from alive)"
+         and taken_by not in (select application_name from alive) and (select settled from server)"
     )
     .execute(&db.work)
     .await?;

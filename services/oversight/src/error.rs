@@ -41,7 +41,7 @@ impl From<Error> for Failure {
         match error {
             error @ (Error::NotFound(_) | Error::Unreadable(_) | Error::NotHeld(_)) => Failure::Park(error.to_string()),
             Error::Peer(status) => Failure::Retry(status),
-            Error::Database(error) => Failure::Retry(error.into()),
+            Error::Database(error) => error.into(),
         }
     }
 }

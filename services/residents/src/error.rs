@@ -28,7 +28,7 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
         match error {
             error @ Error::NotFound(_) => Failure::Park(error.to_string()),
-            Error::Database(error) => Failure::Retry(error.into()),
+            Error::Database(error) => error.into(),
         }
     }
 }
