@@ -1,6 +1,8 @@
 //! `cargo prepare`: checks every query of every crate against its own schema and writes what was found to its `.sqlx`, by
 //! which everybody else builds without a database. `--check` says whether that is fresh.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -40,11 +42,16 @@ async fn all(servers: &Servers, check: bool) -> anyhow::Result<bool> {
         let url = format!("{}/{database}", servers.postgres_url);
         environment.push((format!("{}_DATABASE_URL", name.to_uppercase()), url));
     }
-    let mut fresh = true;
+    let (mut fresh, mut shared) = (true, Queries::new());
     for name in CRATES {
         progress(&format!("checking the queries of {name}"));
         let found = queries(&services.join(name), &environment, &servers.folder.join(format!("sqlx-{name}"))).await?;
-        fresh &= settle(&found, &services.join(name).join(".sqlx"), check)?;
+        // Where the compiler took foundation along, its queries were written here once more.
+        let own: Queries = read(&found)?.into_iter().filter(|(file, _)| !shared.contains_key(file)).collect();
+        fresh &= settle(&own, &services.join(name).join(".sqlx"), check)?;
+        if name == "foundation" {
+            shared = own;
+        }
     }
     Ok(fresh)
 }
@@ -91,14 +98,17 @@ fn filetime() -> std::time::SystemTime {
     crate::now().into()
 }
 
+/// Files by name.
+type Queries = BTreeMap<OsString, Vec<u8>>;
+
+fn read(folder: &Path) -> anyhow::Result<Queries> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| Ok((entry.file_name(), std::fs::read(entry.path())?))).collect()
+}
+
 /// Compares what was found with what is checked in; makes it so unless only asked.
-fn settle(found: &Path, kept: &Path, check: bool) -> anyhow::Result<bool> {
-    let read = |folder: &Path| -> anyhow::Result<std::collections::BTreeMap<_, _>> {
-        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-        entries.map(|entry| Ok((entry.file_name(), std::fs::read(entry.path())?))).collect()
-    };
-    let (new, old) = (read(found)?, read(kept)?);
-    if new == old {
+fn settle(found: &Queries, kept: &Path, check: bool) -> anyhow::Result<bool> {
+    if *found == read(kept)? {
         return Ok(true);
     }
     if check {
@@ -109,7 +119,7 @@ fn settle(found: &Path, kept: &Path, check: bool) -> anyhow::Result<bool> {
         std::fs::remove_dir_all(kept)?;
     }
     std::fs::create_dir_all(kept)?;
-    for (name, content) in new {
+    for (name, content) in found {
         std::fs::write(kept.join(name), content)?;
     }
     Ok(true)
