@@ -112,6 +112,11 @@ const FOLLOW: &[(Role, Relation)] = &[
 /// The table.
 pub const ACCESS: &[Access] = &[
     row("/haiqu.events.v1.EventLogService/Read", &[(Service, Any)]),
+    row("/haiqu.ops.v1.DeadLetterService/ListDeadLetters", &[(Ops, Any)]),
+    row("/haiqu.ops.v1.DeadLetterService/ReplayDeadLetters", &[(Ops, Any)]),
+    row("/haiqu.ops.v1.HoldService/GetHold", &[(Ops, Any)]),
+    row("/haiqu.ops.v1.HoldService/ListHeldEffects", &[(Ops, Any)]),
+    row("/haiqu.ops.v1.HoldService/ReleaseHold", &[(Ops, Any)]),
     row(
         "/haiqu.residents.v1.ResidentService/RegisterResident",
         &[(GridWorker, Area), (Community, Area), (Centre, Any)],

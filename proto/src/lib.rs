@@ -33,5 +33,6 @@ packages!(
     grievances: "What people ask for.",
     dispatch: "Whistles, ladders, the directory, policies.",
     notifications: "Reminders by SMS, call tasks, alarms.",
-    oversight: "Cases pushed to 阳光+."
+    oversight: "Cases pushed to 阳光+.",
+    ops: "What ops look after in every service: dead letters, holds."
 );

@@ -1,6 +1,6 @@
 //! Requests that change something: each carries the caller's own id of the call and may be repeated safely with it.
 
-use crate::{dispatch, grievances, notifications, oversight, residents};
+use crate::{dispatch, grievances, notifications, ops, oversight, residents};
 
 /// A request that carries its id.
 pub trait RequestId {
@@ -35,4 +35,6 @@ carries_its_id!(
     dispatch::v1::CreatePolicyRequest,
     notifications::v1::RecordCallRequest,
     oversight::v1::ReleaseCaseRequest,
+    ops::v1::ReplayDeadLettersRequest,
+    ops::v1::ReleaseHoldRequest,
 );

@@ -10,7 +10,8 @@ use uuid::Uuid;
 
 async fn call(stack: &Stack, rpc: &str, token: Option<&str>) -> (u16, Value) {
     let service = match rpc.split('.').nth(1).unwrap() {
-        "events" => "dispatch",
+        // Every service serves these two.
+        "events" | "ops" => "dispatch",
         own => own,
     };
     let url = format!("{}{rpc}", stack.addresses(service)[0]);

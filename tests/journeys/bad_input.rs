@@ -168,8 +168,6 @@ fn a_photo_that_is_none_is_refused_before_it_is_stored() {
         let stack = system_tests::stack().await;
         let worker = somebody(stack, "grid_worker", Some(COMMUNITY), None);
         let photos = stack.servers.folder.join("photos");
-        let stored = || std::fs::read_dir(&photos).map(Iterator::count).unwrap_or(0);
-        let before = stored();
         let content = b"GIF89a not a photo".to_vec().into();
         let request = grievances::UploadPhotoRequest { request_id: request_id(), content };
         let status = grievances_of(stack).upload_photo(worker.request(request.clone())).await.unwrap_err();
@@ -177,7 +175,6 @@ fn a_photo_that_is_none_is_refused_before_it_is_stored() {
         let space = Uuid::new_v5(&request.request_id.parse().unwrap(), b"grid_worker/photo");
         let id = Uuid::new_v5(&space, &request.content);
         assert!(!photos.join(format!("{id}.jpg")).exists());
-        assert!(stored() >= before);
     });
 }
 

@@ -1,5 +1,7 @@
 //! `cargo up`: everything stays up until Ctrl-C; `run.json` tells where everything is.
 
+use std::path::Path;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -38,14 +40,15 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<bool> {
     if let Some(hour) = arguments.hour {
         Play::new(&stack)?.load_policy(TimeDelta::from_std(hour)?).await?;
     }
-    let description = serde_json::to_string_pretty(&describe(&stack)?)?;
+    let tokens = tokens(&stack)?;
     let file = crate::binaries()?.join("run.json");
-    std::fs::write(&file, &description)?;
-    print(&description);
+    print(&write(&stack, &tokens, &file)?);
     progress(&format!("everything is up, as {} says; Ctrl-C stops it", file.display()));
     let reason = tokio::select! {
         _ = tokio::signal::ctrl_c() => None,
         reason = stack.failed() => Some(reason),
+        // A process that died has another pid when it is up again.
+        error = keep_fresh(&stack, &tokens, &file) => Some(error.to_string()),
     };
     if let Some(reason) = &reason {
         eprintln!("{reason}");
@@ -55,27 +58,50 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<bool> {
     Ok(reason.is_none())
 }
 
+fn write(stack: &Stack, tokens: &Value, file: &Path) -> anyhow::Result<String> {
+    let description = serde_json::to_string_pretty(&describe(stack, tokens))?;
+    std::fs::write(file, &description)?;
+    Ok(description)
+}
+
+async fn keep_fresh(stack: &Stack, tokens: &Value, file: &Path) -> anyhow::Error {
+    let mut written = pids(stack);
+    loop {
+        crate::pause(Duration::from_millis(200)).await;
+        let now = pids(stack);
+        if now != written
+            && let Err(error) = write(stack, tokens, file)
+        {
+            return error;
+        }
+        written = now;
+    }
+}
+
+fn pids(stack: &Stack) -> Vec<u32> {
+    stack.replicas.iter().map(|replica| *replica.pid.lock().unwrap_or_else(PoisonError::into_inner)).collect()
+}
+
 #[expect(clippy::print_stdout, reason = "this is what the command is for")]
 fn print(text: &str) {
     println!("{text}");
 }
 
-fn describe(stack: &Stack) -> anyhow::Result<Value> {
-    let processes = stack.replicas.iter().map(|replica| {
-        let pid = *replica.pid.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+fn describe(stack: &Stack, tokens: &Value) -> Value {
+    let processes = stack.replicas.iter().zip(pids(stack)).map(|(replica, pid)| {
         json!({ "service": replica.service, "address": replica.address, "pid": pid, "log": replica.log })
     });
     let data = |server: &Option<Server>| {
         server.as_ref().map(|server| json!({ "data": server.data, "pid": server.process.pid }))
     };
-    Ok(json!({
+    json!({
         "processes": processes.collect::<Vec<_>>(),
         "postgres": { "url": stack.servers.postgres_url, "server": data(&stack.servers.postgres), "databases": stack.databases },
         "nats": { "url": stack.servers.nats_url, "server": data(&stack.servers.nats) },
         "issuer": stack.issuer.url,
         "stand_ins": { "sms_gateway": stack.gateway.url, "platform": stack.platform.url, "logs": stack.ledger.files },
-        "tokens": tokens(stack)?,
-    }))
+        "tokens": tokens,
+    })
 }
 
 /// A development token for every role, in the worked example's places.

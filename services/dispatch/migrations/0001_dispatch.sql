@@ -79,7 +79,7 @@ comment on column whistle.handle_by is 'By when it shall be handled';
 comment on column whistle.withdraw_reason is 'Set when withdrawn';
 comment on column whistle.version is 'Grows with every change';
 create index whistle_area on whistle (area text_pattern_ops, id desc);
-create index whistle_grievance on whistle (grievance_id);
+create unique index whistle_open on whistle (grievance_id) where state = 'open';
 
 create table assignment (
     id uuid primary key,
@@ -164,6 +164,13 @@ comment on column effect.rung is 'The rung';
 comment on column effect.kind is 'What';
 comment on column effect.target is 'For whom';
 create index effect_rung on effect (ladder_id, rung);
+
+create or replace view leaving as
+    select e.id, e.kind, l.assignment_id, e.target, r.due_at
+    from log_head head
+    join rung r on r.fired_at >= head.held_at
+    join ladder l on l.id = r.ladder_id
+    join effect e on e.ladder_id = r.ladder_id and e.rung = r.number and e.kind <> 'card';
 
 insert into policy (drill, reminder_check_after_ms, platform_fault_after_ms, answer, handling) values (
     false, 60000, 300000,

@@ -15,7 +15,7 @@ use crate::store::due::Due;
 /// What others must learn of an event; nothing of what is this service's own affair.
 pub fn of(event: &Event, at: &Loaded, now: Timestamp, policy: &Policy) -> Option<Announcement> {
     let (whistle_id, grievance_id, version) = (at.whistle.id.to_string(), at.grievance.to_string(), at.version);
-    let when = Some(to_wire(now));
+    let (when, area, blown_at) = (Some(to_wire(now)), at.area.clone(), Some(to_wire(at.whistle.blown_at)));
     let fact = match event {
         Event::Fired(id, fired) => rung_fired(fired, &due(at, *id)?, policy),
         Event::Answered(id) => answered(at, *id, now)?,
@@ -30,10 +30,19 @@ pub fn of(event: &Event, at: &Loaded, now: Timestamp, policy: &Policy) -> Option
             annulled_at: when,
         }),
         Event::WhistleWithdrawn => {
-            Announcement::of(&events::WhistleWithdrawn { whistle_id, grievance_id, withdrawn_at: when, version })
+            let withdrawn_at = when;
+            Announcement::of(&events::WhistleWithdrawn {
+                whistle_id,
+                grievance_id,
+                withdrawn_at,
+                version,
+                area,
+                blown_at,
+            })
         }
         Event::WhistleClosed => {
-            Announcement::of(&events::WhistleClosed { whistle_id, grievance_id, closed_at: when, version })
+            let closed_at = when;
+            Announcement::of(&events::WhistleClosed { whistle_id, grievance_id, closed_at, version, area, blown_at })
         }
         Event::Started(..) | Event::Stopped(..) | Event::Graded(..) | Event::Closed(_) => return None,
     };
@@ -48,6 +57,8 @@ fn answered(at: &Loaded, id: AssignmentId, now: Timestamp) -> Option<Announcemen
         unit_id: share(at, id)?.unit.to_string(),
         answered_at: Some(to_wire(now)),
         version: at.version,
+        area: at.area.clone(),
+        blown_at: Some(to_wire(at.whistle.blown_at)),
     }))
 }
 
@@ -60,6 +71,8 @@ fn submitted(at: &Loaded, id: AssignmentId, now: Timestamp) -> Option<Announceme
         submitted_at: Some(to_wire(now)),
         all_submitted: at.whistle.assignments.iter().all(handed_in),
         version: at.version,
+        area: at.area.clone(),
+        blown_at: Some(to_wire(at.whistle.blown_at)),
     }))
 }
 
@@ -71,6 +84,8 @@ fn returned(at: &Loaded, id: AssignmentId, until: Timestamp) -> Option<Announcem
         unit_id: share(at, id)?.unit.to_string(),
         handle_by: Some(to_wire(until)),
         version: at.version,
+        area: at.area.clone(),
+        blown_at: Some(to_wire(at.whistle.blown_at)),
     }))
 }
 

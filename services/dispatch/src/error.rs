@@ -2,9 +2,10 @@
 
 use foundation::db;
 use foundation::inbox::Failure;
-use foundation::rpc::{Violations, internal, wrong_state};
+use foundation::rpc::{Violations, already_exists, internal, wrong_state};
 use tonic::Status;
 
+use crate::domain::GrievanceId;
 use crate::domain::whistle::Refusal;
 
 /// Everything that can go wrong here.
@@ -24,6 +25,12 @@ pub enum Error {
         /// What is wrong.
         description: &'static str,
     },
+    /// One grievance has at most one open whistle.
+    #[error("an open whistle over grievance {0} exists")]
+    OpenAlready(GrievanceId),
+    /// What leaves the house must wait for ops.
+    #[error("dispatch is held after a restore: nothing leaves until ops releases it")]
+    Held,
     /// Somebody else fired the rung: this transaction must not.
     #[error("a rung has fired already")]
     FiredAlready,
@@ -45,9 +52,13 @@ impl Error {
     /// Whether the same work would fail the same way again. A lost connection, a time-out or a deadlock passes.
     pub(crate) fn stays(&self) -> bool {
         match self {
-            Error::NotFound(_) | Error::Refused(_) | Error::Invalid { .. } | Error::FiredAlready | Error::Stored(_) => {
-                true
-            }
+            Error::NotFound(_)
+            | Error::Refused(_)
+            | Error::Invalid { .. }
+            | Error::OpenAlready(_)
+            | Error::FiredAlready
+            | Error::Stored(_) => true,
+            Error::Held => false,
             Error::Database(error) => db::stays(error),
         }
     }
@@ -63,6 +74,8 @@ impl From<Error> for Status {
                 violations.add(field, description);
                 violations.finish().err().unwrap_or_else(|| Status::invalid_argument(description))
             }
+            Error::OpenAlready(_) => already_exists("WHISTLE_OPEN", &error.to_string()),
+            Error::Held => wrong_state("hold", "held", &error.to_string()),
             error @ (Error::FiredAlready | Error::Database(_) | Error::Stored(_)) => internal(error),
         }
     }
@@ -80,10 +93,12 @@ fn refused(refusal: Refusal) -> Status {
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
         match error {
-            error @ (Error::NotFound(_) | Error::Refused(_) | Error::Invalid { .. } | Error::Stored(_)) => {
-                Failure::Park(error.to_string())
-            }
-            error @ Error::FiredAlready => Failure::Retry(error.into()),
+            error @ (Error::NotFound(_)
+            | Error::Refused(_)
+            | Error::Invalid { .. }
+            | Error::OpenAlready(_)
+            | Error::Stored(_)) => Failure::Park(error.to_string()),
+            error @ (Error::FiredAlready | Error::Held) => Failure::Retry(error.into()),
             Error::Database(error) => error.into(),
         }
     }

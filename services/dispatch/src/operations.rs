@@ -77,7 +77,7 @@ pub async fn withdraw(
 ) -> Result<wire::Whistle, Error> {
     let loaded = store::load(tx, id).await?;
     let units: Vec<_> = loaded.whistle.assignments.iter().map(|share| share.unit.0).collect();
-    if !caller.may(Belongs { area: Some(&loaded.area), units: &units, owner: None }) {
+    if !caller.may(Belongs { area: Some(&loaded.area), units: &units, ..Belongs::default() }) {
         return Err(Error::not_found("whistle", id));
     }
     run(tx, loaded, Command::Withdraw).await?;
@@ -97,7 +97,7 @@ async fn on_share(tx: &mut PgConnection, caller: &Caller, id: AssignmentId, comm
     let loaded = store::load(tx, whistle).await?;
     let units: Vec<_> =
         loaded.whistle.assignments.iter().filter(|share| share.id == id).map(|share| share.unit.0).collect();
-    if !caller.may(Belongs { area: Some(&loaded.area), units: &units, owner: None }) {
+    if !caller.may(Belongs { area: Some(&loaded.area), units: &units, ..Belongs::default() }) {
         return Err(Error::not_found("assignment", id));
     }
     run(tx, loaded, command).await

@@ -4,13 +4,19 @@ create table log_head (
     one boolean primary key default true check (one),
     log_id uuid not null default gen_random_uuid(),
     position bigint not null default 0,
-    cluster text not null
+    cluster text not null,
+    held_at timestamptz,
+    whole_until text,
+    released_at timestamptz
 );
 comment on table log_head is 'The one row under whose lock facts are numbered';
 comment on column log_head.one is 'Keeps it one row';
 comment on column log_head.log_id is 'Identity of the log; changes when the database was restored or the timeline changed';
 comment on column log_head.position is 'Position of the newest placed fact';
-comment on column log_head.cluster is 'System identifier and timeline of the server that log_id belongs to';
+comment on column log_head.cluster is 'The server and database that log_id belongs to, as cluster() names them';
+comment on column log_head.held_at is 'Since when nothing leaves the house, after a restore; null when it may';
+comment on column log_head.whole_until is 'While held: the cluster after which something may be missing';
+comment on column log_head.released_at is 'When ops last let go: what was due before may have left already, and is asked for outside first';
 
 create table outbox (
     id bigint generated always as identity primary key,
@@ -114,9 +120,22 @@ comment on column request.created_at is 'When it was first asked';
 create index request_created_at on request (created_at);
 
 create function cluster() returns text language sql stable as $$
-    select system_identifier || '/' || timeline_id from pg_control_system(), pg_control_checkpoint()
+    select case when not pg_is_in_recovery() then
+        system_identifier || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8) || '/' || oid end
+    from pg_control_system(), pg_database where datname = current_database()
 $$;
-comment on function cluster() is 'Which server this is; differs after a restore into another cluster and after a failover';
+comment on function cluster() is
+    'Which server, timeline and database this is; differs after a restore and after a failover, null on a standby';
+
+create view leaving as
+    select null::uuid as id, null::text as kind, null::uuid as assignment_id, null::text as target, null::timestamptz as due_at
+    where false;
+comment on view leaving is 'What would leave the house now; a service with a way out replaces it';
+comment on column leaving.id is 'The effect''s name';
+comment on column leaving.kind is 'sms, call, push, correction';
+comment on column leaving.assignment_id is 'The unit''s share';
+comment on column leaving.target is 'Role of whom it is for';
+comment on column leaving.due_at is 'When it was due';
 
 create function place() returns bigint language plpgsql as $$
 declare

@@ -6,17 +6,23 @@
 
 mod credentials;
 mod keys;
+mod rates;
+
+use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
+use http::HeaderMap;
 use proto::access::{self, Relation, Role};
 use serde::Deserialize;
 use tonic::Status;
+use tonic::transport::server::TcpConnectInfo;
 use uuid::Uuid;
 
 pub use credentials::Credentials;
 use keys::Keys;
+use rates::Rates;
 
 use crate::config;
 
@@ -27,6 +33,7 @@ const OPEN: [&str; 2] = ["/grpc.health.v1.Health/", "/grpc.reflection."];
 #[derive(Debug, Clone)]
 pub struct Auth {
     keys: Keys,
+    rates: Arc<Rates>,
     /// How this service shows who it is.
     pub credentials: Credentials,
 }
@@ -51,8 +58,8 @@ pub struct Belongs<'r> {
     pub area: Option<&'r str>,
     /// The units concerned.
     pub units: &'r [Uuid],
-    /// The subject that handed it in.
-    pub owner: Option<&'r str>,
+    /// The subjects whose matter it is, or who handed it in.
+    pub owners: &'r [&'r str],
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -71,7 +78,7 @@ impl Caller {
             Relation::Any => true,
             Relation::Area => self.area.as_deref().zip(record.area).is_some_and(|(own, of)| covers(own, of)),
             Relation::Unit => self.unit.is_some_and(|unit| record.units.contains(&unit)),
-            Relation::Own => record.owner == Some(&self.subject),
+            Relation::Own => record.owners.contains(&self.subject.as_str()),
             Relation::Workload(name) => self.subject == *name,
         })
     }
@@ -112,10 +119,17 @@ impl Auth {
     pub fn new(name: &'static str, config: &config::Service) -> anyhow::Result<Auth> {
         let http = reqwest::Client::builder().timeout(std::time::Duration::from_secs(5)).build()?;
         let keys = Keys::new(http.clone(), &config.issuer, &config.audience);
-        Ok(Auth { keys, credentials: Credentials::new(http, &config.issuer, name, config.client_secret.clone()) })
+        let rates = Arc::default();
+        Ok(Auth {
+            keys,
+            rates,
+            credentials: Credentials::new(http, &config.issuer, name, config.client_secret.clone()),
+        })
     }
 
-    async fn admit(&self, path: &str, authorization: Option<&str>) -> Result<Option<Caller>, Status> {
+    /// The caller, if this request may be made; none where anybody may make it.
+    pub(crate) async fn admit(&self, path: &str, headers: &HeaderMap) -> Result<Option<Caller>, Status> {
+        let authorization = headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         if OPEN.iter().any(|prefix| path.starts_with(prefix)) {
             return Ok(None);
         }
@@ -150,8 +164,9 @@ fn holds(claims: &Claims, (role, relation): &(Role, Relation)) -> bool {
 
 /// The layer before every handler.
 pub async fn layer(State(auth): State<Auth>, mut request: Request, next: Next) -> Response {
-    let authorization = request.headers().get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    match auth.admit(request.uri().path(), authorization).await {
+    let admitted = auth.admit(request.uri().path(), request.headers()).await;
+    let address = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
+    match auth.rates.check(admitted, address.map(|address| address.ip())) {
         Ok(caller) => {
             if let Some(caller) = caller {
                 request.extensions_mut().insert(caller);
@@ -186,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_caller_without_relations_may_nothing() {
-        let record = Belongs { area: Some("150302004"), owner: Some("s"), ..Belongs::default() };
+        let record = Belongs { area: Some("150302004"), owners: &["s"], ..Belongs::default() };
         assert!(!street(vec![]).may(record));
         assert!(street(vec![Relation::Own]).may(record));
     }

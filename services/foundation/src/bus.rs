@@ -10,7 +10,7 @@ use async_nats::jetstream::{AckKind, Context, stream};
 use async_nats::{Client, HeaderMap};
 use bytes::Bytes;
 use futures::StreamExt as _;
-use rand::Rng as _;
+use rand::RngExt as _;
 use secrecy::{ExposeSecret as _, SecretString};
 use uuid::Uuid;
 
@@ -91,12 +91,14 @@ impl Bus {
             durable_name: Some(routes.consumer.into()),
             filter_subjects: routes.subjects().map(Into::into).collect(),
             ack_policy: AckPolicy::Explicit,
-            deliver_policy: DeliverPolicy::All,
+            // What was published before is read from the logs, as far as it concerns us.
+            deliver_policy: DeliverPolicy::New,
             ack_wait: Duration::from_secs(30),
             max_deliver: -1,
             ..pull::Config::default()
         };
-        Ok(self.stream().await?.get_or_create_consumer(routes.consumer, config).await?)
+        // Creates it, or gives it the subjects that this release hears.
+        Ok(self.stream().await?.create_consumer(config).await?)
     }
 }
 

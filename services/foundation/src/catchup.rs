@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use proto::events::v1::{LoggedEvent, ReadRequest, ReadResponse};
-use sqlx::PgConnection;
 
 use crate::auth::Credentials;
 use crate::bus::{Bus, Fact};
@@ -49,8 +48,8 @@ pub fn sources(
 pub async fn run(db: Db, bus: Bus, routes: Routes, source: Source, stop: Stop) -> anyhow::Result<()> {
     let mut failing = false;
     while !stop.requested() {
-        let caught_up = tokio::spawn(pass(db.clone(), bus.clone(), routes.clone(), source.clone())).await?;
-        match caught_up {
+        let caught_up = tokio::spawn(pass(db.clone(), bus.clone(), routes.clone(), source.clone())).await;
+        match caught_up.unwrap_or_else(|panic| Err(panic.into())) {
             Ok(true) => continue,
             Ok(false) => failing = false,
             Err(error) if !failing => {
@@ -70,31 +69,45 @@ pub async fn run(db: Db, bus: Bus, routes: Routes, source: Source, stop: Stop) -
 /// Reads and applies one page; true when there is more to read at once.
 async fn pass(db: Db, bus: Bus, routes: Routes, source: Source) -> anyhow::Result<bool> {
     // A dead letter that cannot be replayed now holds up nobody else.
-    if let Err(error) = inbox::replay(&db, &routes).await {
+    if let Err(error) = db.in_time(inbox::replay(&db, &routes)).await {
         tracing::warn!(%error, "parked facts are replayed later");
     }
-    let mark = watermark(&db, routes.consumer, &source.name).await?;
-    let request =
-        ReadRequest { consumer: routes.consumer.into(), log_id: mark.log_id, after: mark.after, limit: LIMIT };
+    let mark = db.in_time(watermark(&db, routes.consumer, &source.name)).await?;
+    let request = ReadRequest {
+        consumer: routes.consumer.into(),
+        log_id: mark.log_id.clone(),
+        after: mark.after,
+        limit: LIMIT,
+        subjects: routes.subjects().map(str::to_owned).collect(),
+    };
     let ReadResponse { log_id, events, next, .. } = source.peer.event_log().read(request).await?.into_inner();
-    let now = clock::now(&mut *db.work.acquire().await?).await?;
+    let now = db.in_time(async { clock::now(&mut *db.work.acquire().await?).await }).await?;
     let grace = if bus.connected() { GRACE } else { TimeDelta::zero() };
     let read = events.len();
     let ripe: Vec<Fact> =
         events.into_iter().filter_map(fact).take_while(|fact| fact.occurred_at + grace <= now).collect();
-    let (all, reached) = (ripe.len() == read, ripe.last().map(|fact| fact.position));
-    for fact in inbox::missing(&db, routes.consumer, ripe).await? {
-        let id = fact.id;
-        if inbox::apply(&db, &routes, fact).await == Outcome::Retry {
-            anyhow::bail!("fact {id} cannot be applied yet");
+    let (all, last) = (ripe.len() == read, ripe.last().map(|fact| fact.position));
+    let reached = match apply(&db, &routes, ripe).await? {
+        Some(stuck) => Some(stuck - 1),
+        None if all => Some(next),
+        None => last,
+    };
+    if let Some(after) = reached {
+        db.in_time(advance(&db, routes.consumer, &source.name, &mark, &Watermark { log_id, after })).await?;
+    }
+    Ok(reached == Some(next) && read == usize::try_from(LIMIT)?)
+}
+
+/// Applies what the inbox lacks; returns the position of the first fact that must come again. It holds up no other.
+async fn apply(db: &Db, routes: &Routes, facts: Vec<Fact>) -> sqlx::Result<Option<i64>> {
+    let mut stuck = None;
+    for fact in db.in_time(inbox::missing(db, routes.consumer, facts)).await? {
+        let position = fact.position;
+        if inbox::apply(db, routes, fact).await == Outcome::Retry {
+            stuck.get_or_insert(position);
         }
     }
-    let reached = if all { Some(next) } else { reached };
-    let mut connection = db.work.acquire().await?;
-    if let Some(after) = reached {
-        advance(&mut connection, routes.consumer, &source.name, &log_id, after).await?;
-    }
-    Ok(all && read == usize::try_from(LIMIT)?)
+    Ok(stuck)
 }
 
 fn fact(event: LoggedEvent) -> Option<Fact> {
@@ -125,18 +138,20 @@ async fn watermark(db: &Db, consumer: &str, source: &str) -> sqlx::Result<Waterm
     Ok(row.fetch_optional(&db.work).await?.unwrap_or(Watermark { log_id: String::new(), after: -1 }))
 }
 
-/// Moves the watermark forward within a log, or onto another log.
-async fn advance(tx: &mut PgConnection, consumer: &str, source: &str, log_id: &str, after: i64) -> sqlx::Result<()> {
+/// Moves the watermark from where it was read, unless another replica has moved it meanwhile.
+async fn advance(db: &Db, consumer: &str, source: &str, from: &Watermark, to: &Watermark) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into catchup as mark (consumer, source, log_id, after) values ($1, $2, $3, $4)
          on conflict (consumer, source) do update set log_id = excluded.log_id, after = excluded.after
-         where mark.log_id <> excluded.log_id or mark.after < excluded.after",
+         where mark.log_id = $5 and mark.after = $6",
         consumer,
         source,
-        log_id,
-        after
+        to.log_id,
+        to.after,
+        from.log_id,
+        from.after
     )
-    .execute(tx)
+    .execute(&db.work)
     .await?;
     Ok(())
 }

@@ -5,14 +5,20 @@
 //! their own ([`crate::rpc::once`]). Pools are small: at most 12 connections a process, added up in `k8s/`.
 
 use std::str::FromStr as _;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use tokio::sync::watch;
+
+use crate::restore::{self, Witness};
+
+/// How long our own work may wait for the database: longer than any of it takes, shorter than a server that vanished without
+/// a word would hold it up.
+const LIMIT: Duration = Duration::from_secs(5);
 
 /// The migrations of the tables that foundation itself keeps in every database.
 static MESSAGES: Migrator = sqlx::migrate!();
@@ -38,7 +44,13 @@ pub struct Db {
     pub instance: Arc<str>,
     options: PgConnectOptions,
     commits: watch::Sender<u64>,
+    /// What this process has seen of the log.
+    pub(crate) witness: Arc<Witness>,
+    suspect: Suspect,
 }
+
+/// Since when connections are not trusted that were made before.
+type Suspect = Arc<Mutex<Option<Instant>>>;
 
 /// Why the database cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +83,16 @@ impl Db {
         Ok(())
     }
 
+    /// Does this work, or gives it up when the database does not answer; connections made before are then used no more.
+    pub async fn in_time<T, E: From<sqlx::Error>>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+        if let Ok(done) = tokio::time::timeout(LIMIT, work).await {
+            return done;
+        }
+        *self.suspect.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        let silent = std::io::Error::new(std::io::ErrorKind::TimedOut, "the database did not answer within 5 s");
+        Err(sqlx::Error::Io(silent).into())
+    }
+
     /// Tells of commits of this process.
     pub fn commits(&self) -> watch::Receiver<u64> {
         self.commits.subscribe()
@@ -78,7 +100,7 @@ impl Db {
 
     /// The same database through a small pool of its own, so that no other work can hold it up.
     pub fn separate(&self, connections: u32) -> Db {
-        let pool = pool(connections, &self.options);
+        let pool = pool(connections, &self.options, &self.witness, &self.suspect);
         Db { rpc: pool.clone(), work: pool, ..self.clone() }
     }
 }
@@ -90,7 +112,8 @@ pub async fn connect(url: &SecretString, schema: Schema) -> anyhow::Result<Db> {
     let options = PgConnectOptions::from_str(url.expose_secret())?
         .application_name(&instance)
         .options([("client_min_messages", "error")]);
-    let rpc = pool(6, &options);
+    let (witness, suspect) = (Arc::new(Witness::default()), Suspect::default());
+    let rpc = pool(6, &options, &witness, &suspect);
     let mut wait = Duration::from_millis(50);
     loop {
         match check(&rpc, schema).await {
@@ -103,36 +126,52 @@ pub async fn connect(url: &SecretString, schema: Schema) -> anyhow::Result<Db> {
             }
         }
     }
-    Ok(Db { rpc, work: pool(4, &options), instance: instance.into(), options, commits: watch::Sender::new(0) })
+    let work = pool(4, &options, &witness, &suspect);
+    Ok(Db { rpc, work, instance: instance.into(), options, commits: watch::Sender::new(0), witness, suspect })
 }
 
-fn pool(connections: u32, options: &PgConnectOptions) -> PgPool {
+fn pool(connections: u32, options: &PgConnectOptions, witness: &Arc<Witness>, suspect: &Suspect) -> PgPool {
+    let (witness, suspect) = (witness.clone(), suspect.clone());
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(Duration::from_secs(2))
         .test_before_acquire(false)
+        .after_connect(move |connection, _| {
+            let witness = witness.clone();
+            Box::pin(async move { restore::recognise(connection, &witness).await })
+        })
+        .before_acquire(move |_, known| {
+            let since = *suspect.lock().unwrap_or_else(PoisonError::into_inner);
+            let trusted = since.is_none_or(|since| known.age < since.elapsed());
+            Box::pin(async move { Ok(trusted) })
+        })
         .after_release(|connection, _| Box::pin(async move { rolled_back(connection).await }))
         .connect_lazy_with(options.clone())
 }
 
 /// Leaves no transaction open behind a cancelled borrower.
 async fn rolled_back(connection: &mut PgConnection) -> sqlx::Result<bool> {
-    sqlx::raw_sql("rollback").execute(connection).await.map(|_| true)
+    let rollback = sqlx::raw_sql("rollback").execute(connection);
+    let rolled_back = tokio::time::timeout(Duration::from_secs(2), rollback).await;
+    rolled_back.map_err(|_| sqlx::Error::WorkerCrashed)?.map(|_| true)
 }
 
 async fn check(pool: &PgPool, schema: Schema) -> Result<(), SchemaError> {
     let mut connection = pool.acquire().await?;
-    let asked = sqlx::query_scalar("select coalesce(max(version), 0) from _sqlx_migrations where success");
-    let found: i64 = match asked.fetch_one(&mut *connection).await {
-        Ok(found) => found,
-        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P01") => 0,
-        Err(error) => return Err(error.into()),
-    };
-    let own = schema.migrations.iter().map(|migration| migration.version).max().unwrap_or(0);
-    match found == own || found == own + 1 {
-        true => Ok(()),
-        false => Err(SchemaError::Version { name: schema.name, found, own }),
+    let messages = "select coalesce(max(version), 0) from _foundation_migrations where success";
+    let tables = "select coalesce(max(version), 0) from _sqlx_migrations where success";
+    for (asked, migrations) in [(messages, &MESSAGES), (tables, schema.migrations)] {
+        let found: i64 = match sqlx::query_scalar(asked).fetch_one(&mut *connection).await {
+            Ok(found) => found,
+            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P01") => 0,
+            Err(error) => return Err(error.into()),
+        };
+        let own = migrations.iter().map(|migration| migration.version).max().unwrap_or(0);
+        if found != own && found != own + 1 {
+            return Err(SchemaError::Version { name: schema.name, found, own });
+        }
     }
+    Ok(())
 }
 
 /// Brings the database to this program's schema. Only migration jobs do this.

@@ -8,7 +8,7 @@ use tonic::{Request, Response, Status};
 
 use crate::db::Db;
 use crate::rpc::{Violations, internal};
-use crate::{auth, clock, outbox};
+use crate::{auth, clock, outbox, restore};
 
 /// Serves the log of one service.
 #[derive(Debug, Clone)]
@@ -26,20 +26,19 @@ impl EventLog {
     async fn read_after(&self, request: &ReadRequest, limit: i64) -> sqlx::Result<ReadResponse> {
         outbox::place(&self.db).await?;
         let mut tx = self.db.begin().await?;
-        let head = sqlx::query!(r#"select log_id, position, cluster = cluster() as "ours!" from log_head"#);
-        let mut head = head.fetch_one(&mut *tx).await?;
-        if !head.ours {
-            // The server failed over under us: positions that hearers hold may name other facts now.
-            head.log_id = crate::relay::adopt_log(&self.db).await?;
+        let head = sqlx::query!("select log_id, position from log_head").fetch_one(&mut *tx).await?;
+        let mut log_id = head.log_id.to_string();
+        if request.log_id == log_id && request.after > head.position {
+            log_id = restore::renew(&mut tx).await?.to_string();
         }
-        let log_id = head.log_id.to_string();
-        let known = request.after <= head.position && (request.log_id.is_empty() || request.log_id == log_id);
-        // Another log, or a position past the head: the hearer rereads everything and its inbox sorts it out.
+        let known = request.log_id.is_empty() || request.log_id == log_id;
+        // Another log: the hearer rereads everything and its inbox sorts it out.
         let after = if known { request.after } else { 0 };
         let confirmed = confirm(&mut tx, &request.consumer, after).await?;
         let after = if after < 0 { confirmed } else { after };
-        let subjects: Vec<String> =
-            topology::subjects(self.publisher, &request.consumer).into_iter().map(str::to_owned).collect();
+        let given = topology::subjects(self.publisher, &request.consumer).into_iter().map(str::to_owned);
+        let heard = |subject: &String| request.subjects.is_empty() || request.subjects.contains(subject);
+        let subjects: Vec<String> = given.filter(heard).collect();
         let rows = sqlx::query!(
             r#"select position as "position!", event_id, subject, aggregate_id, payload, occurred_at, traceparent
                from outbox where position > $1 and subject = any($2) order by position limit $3"#,
@@ -103,6 +102,7 @@ impl EventLogService for EventLog {
             "is not a consumer of this service in the topology",
         );
         violations.require((0..=1000).contains(&request.limit), "limit", "must be 1 to 1000, or 0 for 500");
+        violations.require(request.subjects.len() <= 100, "subjects", "must be at most 100");
         violations.require(request.after >= -1, "after", "must be a position, 0, or -1");
         violations.finish()?;
         if caller.subject != request.consumer {
@@ -111,7 +111,7 @@ impl EventLogService for EventLog {
         let limit = if request.limit == 0 { 500 } else { i64::from(request.limit) };
         let db = self.clone();
         // A task of its own: a client that goes away must not cancel a transaction half-way.
-        let read = tokio::spawn(async move { db.read_after(&request, limit).await }).await;
+        let read = tokio::spawn(async move { db.db.in_time(db.read_after(&request, limit)).await }).await;
         read.map_err(internal)?.map(Response::new).map_err(internal)
     }
 }

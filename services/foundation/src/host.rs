@@ -17,7 +17,7 @@ use crate::db::{Db, Schema};
 use crate::health::Health;
 use crate::inbox::Routes;
 use crate::telemetry::{self, Telemetry};
-use crate::{BoxFuture, catchup, config, db, event_log, housekeeping, relay, rpc};
+use crate::{BoxFuture, catchup, config, db, event_log, housekeeping, ops, relay, rpc};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -83,12 +83,12 @@ impl Host {
         let name = schema.name;
         let telemetry = telemetry::start(name, &config)?;
         let db = db::connect(&config.database_url, schema).await?;
-        relay::adopt_log(&db).await?;
         event_log::register_consumers(&db, name).await?;
         let bus = bus::connect(&config.nats_url, name).await?;
         let auth = Auth::new(name, &config)?;
         let health = Health::new();
         let server = rpc::Server::new(&config, health.service()).service(event_log::EventLog::server(db.clone(), name));
+        let server = ops::serve(server, &db);
         Ok(Host { name, config, telemetry, health, db, bus, auth, server, intake: Vec::new() })
     }
 

@@ -5,8 +5,10 @@
 //! parked one; a replay takes them in the order they arrived.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use futures::FutureExt as _;
 use proto::Event;
 use sqlx::PgConnection;
 use tracing::Instrument as _;
@@ -89,7 +91,7 @@ pub async fn apply(db: &Db, routes: &Routes, fact: Fact) -> Outcome {
     let span = tracing::info_span!("hear", otel.kind = "consumer", messaging.system = "nats", subject = %fact.subject);
     telemetry::continue_trace(&span, fact.traceparent.as_deref());
     let (id, subject) = (fact.id, fact.subject.clone());
-    let handled = in_transaction(db, routes, fact).instrument(span).await;
+    let handled = db.in_time(in_transaction(db, routes, fact)).instrument(span).await;
     telemetry::heard(&subject, if handled.is_ok() { "handled" } else { "retry" });
     match handled {
         Ok(()) => Outcome::Handled,
@@ -106,8 +108,9 @@ async fn in_transaction(db: &Db, routes: &Routes, fact: Fact) -> Result<(), Retr
     if !first_time(&mut tx, routes.consumer, &fact).await? {
         return Ok(());
     }
-    if parked_before(&mut tx, routes.consumer, &fact).await? {
-        park(&mut tx, routes.consumer, &fact, "behind a parked fact of the same aggregate").await?;
+    if let Some(state) = waiting(&mut tx, routes.consumer, &fact).await? {
+        park(&mut tx, routes.consumer, &fact, &state, "behind a parked fact of the same aggregate").await?;
+        tracing::warn!(event = %fact.id, subject = fact.subject, consumer = routes.consumer, "a fact waits behind a parked one");
         return Ok(db.commit(tx).await?);
     }
     match dispatch(&mut tx, routes, fact.clone()).await {
@@ -117,7 +120,7 @@ async fn in_transaction(db: &Db, routes: &Routes, fact: Fact) -> Result<(), Retr
             tx.rollback().await?;
             let mut tx = db.begin().await?;
             if first_time(&mut tx, routes.consumer, &fact).await? {
-                park(&mut tx, routes.consumer, &fact, &reason).await?;
+                park(&mut tx, routes.consumer, &fact, "parked", &reason).await?;
             }
             tracing::error!(event = %fact.id, subject = fact.subject, consumer = routes.consumer, reason,
                 "a fact is parked: look with `haiqu dead-letters`");
@@ -128,7 +131,11 @@ async fn in_transaction(db: &Db, routes: &Routes, fact: Fact) -> Result<(), Retr
 
 async fn dispatch(tx: &mut PgConnection, routes: &Routes, fact: Fact) -> Result<(), Failure> {
     match routes.handlers.get(fact.subject.as_str()) {
-        Some(handler) => handler(tx, fact).await,
+        Some(handler) => {
+            let handled = AssertUnwindSafe(handler(tx, fact)).catch_unwind().await;
+            // One fact that breaks its handler must not take the process down again and again.
+            handled.unwrap_or_else(|_| Err(Failure::Park("its handler panicked: the log has the message".into())))
+        }
         None => Err(Failure::Park("nobody here hears this subject".into())),
     }
 }
@@ -146,9 +153,11 @@ async fn first_time(tx: &mut PgConnection, consumer: &str, fact: &Fact) -> sqlx:
     Ok(inserted.execute(tx).await?.rows_affected() == 1)
 }
 
-async fn parked_before(tx: &mut PgConnection, consumer: &str, fact: &Fact) -> sqlx::Result<bool> {
+/// How the facts about the same aggregate wait that this one must not overtake: `parked`, or `replay` when all of them are
+/// about to be applied again, and this one after them.
+async fn waiting(tx: &mut PgConnection, consumer: &str, fact: &Fact) -> sqlx::Result<Option<String>> {
     sqlx::query_scalar!(
-        r#"select exists (select from inbox where consumer = $1 and aggregate_id = $2 and state <> 'done') as "parked!""#,
+        "select min(state) from inbox where consumer = $1 and aggregate_id = $2 and state <> 'done'",
         consumer,
         fact.aggregate
     )
@@ -156,15 +165,16 @@ async fn parked_before(tx: &mut PgConnection, consumer: &str, fact: &Fact) -> sq
     .await
 }
 
-async fn park(tx: &mut PgConnection, consumer: &str, fact: &Fact, reason: &str) -> sqlx::Result<()> {
+async fn park(tx: &mut PgConnection, consumer: &str, fact: &Fact, state: &str, reason: &str) -> sqlx::Result<()> {
     sqlx::query!(
-        "update inbox set state = 'parked', payload = $3, traceparent = $4, reason = $5
+        "update inbox set state = $6, payload = $3, traceparent = $4, reason = $5
          where consumer = $1 and event_id = $2",
         consumer,
         fact.id,
         &fact.payload[..],
         fact.traceparent,
-        reason
+        reason,
+        state
     )
     .execute(tx)
     .await?;
@@ -187,7 +197,10 @@ pub async fn replay(db: &Db, routes: &Routes) -> Result<(), Retry> {
         let mut tx = db.begin().await?;
         let next = sqlx::query!(
             r#"select event_id, subject, aggregate_id, payload as "payload!", traceparent, received_at
-               from inbox where consumer = $1 and state = 'replay' order by arrival limit 1 for update"#,
+               from inbox next where consumer = $1 and state = 'replay' and not exists (
+                   select from inbox earlier where earlier.consumer = $1 and earlier.aggregate_id = next.aggregate_id
+                   and earlier.state = 'parked' and earlier.arrival < next.arrival)
+               order by arrival limit 1 for update"#,
             routes.consumer
         )
         .fetch_optional(&mut *tx)
@@ -236,7 +249,7 @@ async fn park_all(db: &Db, consumer: &str, fact: &Fact, reason: &str) -> sqlx::R
     )
     .execute(&mut *tx)
     .await?;
-    park(&mut tx, consumer, fact, reason).await?;
+    park(&mut tx, consumer, fact, "parked", reason).await?;
     tx.commit().await
 }
 

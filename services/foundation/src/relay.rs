@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use uuid::Uuid;
 
 use crate::bus::{Bus, Fact};
 use crate::db::Db;
@@ -44,24 +43,37 @@ pub async fn run(db: Db, bus: Bus, stop: Stop) -> anyhow::Result<()> {
 }
 
 async fn pass(db: &Db, bus: &Bus) -> anyhow::Result<()> {
-    outbox::place(db).await?;
+    db.in_time(outbox::place(db)).await?;
     while bus.connected() && publish(db, bus).await? {}
     Ok(())
 }
 
 /// Publishes what is past the cursor; true when there may be more.
 async fn publish(db: &Db, bus: &Bus) -> anyhow::Result<bool> {
-    let cursor = sqlx::query_scalar!("select cursor from relay").fetch_one(&db.work).await?;
+    let (cursor, facts) = db.in_time(unpublished(db)).await?;
+    let Some(last) = facts.last().map(|fact| fact.position) else { return Ok(false) };
+    let full = i64::try_from(facts.len())? == BATCH;
+    bus.publish(facts).await?;
+    let moved = sqlx::query!("update relay set cursor = $2 where cursor = $1", cursor, last);
+    db.in_time(moved.execute(&db.work)).await?;
+    Ok(full)
+}
+
+/// The cursor, and a batch of what is past it.
+async fn unpublished(db: &Db) -> sqlx::Result<(i64, Vec<Fact>)> {
+    let relay = sqlx::query!("select cursor, position from relay, log_head").fetch_one(&db.work).await?;
+    db.witness.advanced(relay.position);
+    if relay.cursor == relay.position {
+        return Ok((relay.cursor, Vec::new()));
+    }
     let rows = sqlx::query!(
         r#"select position as "position!", event_id, subject, aggregate_id, payload, traceparent, occurred_at
            from outbox where position > $1 order by position limit $2"#,
-        cursor,
+        relay.cursor,
         BATCH
     )
     .fetch_all(&db.work)
     .await?;
-    let Some(last) = rows.last().map(|row| row.position) else { return Ok(false) };
-    let full = i64::try_from(rows.len())? == BATCH;
     let facts = rows.into_iter().map(|row| Fact {
         id: row.event_id,
         subject: row.subject,
@@ -71,24 +83,5 @@ async fn publish(db: &Db, bus: &Bus) -> anyhow::Result<bool> {
         occurred_at: row.occurred_at,
         position: row.position,
     });
-    bus.publish(facts.collect()).await?;
-    sqlx::query!("update relay set cursor = $2 where cursor = $1", cursor, last).execute(&db.work).await?;
-    Ok(full)
-}
-
-/// Gives the log a new identity when this database is a restored copy or the server failed over: positions that hearers
-/// hold may then name other facts than before. Returns the identity.
-pub async fn adopt_log(db: &Db) -> sqlx::Result<Uuid> {
-    let mut tx = db.begin().await?;
-    let head = sqlx::query!(r#"select log_id, cluster, cluster() as "current!" from log_head for update"#)
-        .fetch_one(&mut *tx)
-        .await?;
-    let mut log_id = head.log_id;
-    if head.cluster != head.current {
-        log_id = crate::id::new();
-        sqlx::query!("update log_head set log_id = $1, cluster = $2", log_id, head.current).execute(&mut *tx).await?;
-        tracing::warn!(old = %head.log_id, new = %log_id, "the database was restored or failed over: hearers reread the log");
-    }
-    tx.commit().await?;
-    Ok(log_id)
+    Ok((relay.cursor, facts.collect()))
 }

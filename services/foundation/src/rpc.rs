@@ -96,7 +96,7 @@ impl Server {
     }
 
     pub(crate) async fn serve(self, listener: TcpListener, auth: Auth, stop: Stop) -> anyhow::Result<()> {
-        let transcoder = json::Transcoder::new(self.message_limit)?;
+        let transcoder = json::Transcoder::new(self.message_limit, auth.clone())?;
         let calls = self
             .calls
             .into_axum_router()

@@ -41,6 +41,7 @@ create table grievance (
     difficulty text check (difficulty in ('simple', 'complex', 'long', 'hard', 'neighbourly')),
     handle_by timestamptz,
     whistle_id uuid,
+    whistle_blown_at timestamptz,
     whistle_version bigint not null default 0,
     outcome text check (outcome in ('solved', 'partly_solved', 'not_solved')),
     satisfaction text check (satisfaction in ('satisfied', 'basically_satisfied', 'not_satisfied')),
@@ -66,6 +67,7 @@ comment on column grievance.unit_ids is 'Review stage 1: whose duty it is, the l
 comment on column grievance.difficulty is 'Review stage 2: sets the route; null before it';
 comment on column grievance.handle_by is 'Review stage 3: by when; null before it';
 comment on column grievance.whistle_id is 'The newest whistle over it';
+comment on column grievance.whistle_blown_at is 'Its T0: of two whistles the newer one decides';
 comment on column grievance.whistle_version is 'Version of the newest fact applied of that whistle';
 comment on column grievance.outcome is 'How the resident graded it';
 comment on column grievance.satisfaction is 'How satisfied the resident is';

@@ -28,7 +28,7 @@ pub fn of(event: Event, at: &Loaded, grade: Option<&Grade>) -> Option<Announceme
         Event::Graded => grade.map(|grade| {
             Announcement::of(&events::GrievanceGraded {
                 grievance_id,
-                whistle_id: at.grievance.whistle.map(|(id, _)| id.to_string()).unwrap_or_default(),
+                whistle_id: at.grievance.whistle.map(|whistle| whistle.id.to_string()).unwrap_or_default(),
                 outcome: outcome(grade.outcome).into(),
                 satisfaction: satisfaction(grade.satisfaction).into(),
                 version,

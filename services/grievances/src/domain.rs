@@ -68,8 +68,19 @@ pub struct Grievance {
     pub difficulty: Option<Difficulty>,
     /// Review stage 3.
     pub handle_by: Option<Timestamp>,
-    /// The newest whistle, and the newest version heard of it.
-    pub whistle: Option<(Uuid, i64)>,
+    /// The newest whistle, and the newest fact heard of it.
+    pub whistle: Option<Whistle>,
+}
+
+/// How far a whistle has come, as its facts say: ordered by T0, so that the newest fact of the newest whistle is the greatest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Whistle {
+    /// T0.
+    pub blown_at: Timestamp,
+    /// Its id.
+    pub id: Uuid,
+    /// Version of the fact.
+    pub version: i64,
 }
 
 /// What can be asked.
@@ -140,17 +151,13 @@ pub fn decide(grievance: &Grievance, command: Command, now: Timestamp) -> Result
             after.state = State::Reviewed;
             Event::Reviewed(difficulty)
         }
-        (Command::Grade, State::Submitted) => {
-            after.state = State::Graded;
+        (Command::Grade, _) => {
+            after.state = graded(grievance)?;
             Event::Graded
         }
         (
             Command::Duty(_) | Command::Difficulty(_) | Command::TimeLimit(_),
             State::Reviewed | State::Whistled | State::Handling | State::Submitted | State::Graded | State::Closed,
-        )
-        | (
-            Command::Grade,
-            State::Raised | State::Reviewed | State::Whistled | State::Handling | State::Graded | State::Closed,
         ) => return Err(Refusal::State(grievance.state)),
     };
     Ok((after, event))
@@ -165,6 +172,17 @@ fn stage(grievance: &Grievance, asked: &str) -> Result<(), Refusal> {
     if next == asked { Ok(()) } else { Err(Refusal::Stage(next)) }
 }
 
+/// What a grade makes of it. What the community handles itself has no whistle that could close it: its grade does.
+fn graded(grievance: &Grievance) -> Result<State, Refusal> {
+    match grievance.state {
+        State::Submitted => Ok(State::Graded),
+        State::Reviewed if !grievance.difficulty.is_some_and(needs_whistle) => Ok(State::Closed),
+        State::Raised | State::Reviewed | State::Whistled | State::Handling | State::Graded | State::Closed => {
+            Err(Refusal::State(grievance.state))
+        }
+    }
+}
+
 fn needs_whistle(difficulty: Difficulty) -> bool {
     match difficulty {
         Difficulty::Complex | Difficulty::Long | Difficulty::Hard => true,
@@ -173,9 +191,15 @@ fn needs_whistle(difficulty: Difficulty) -> bool {
 }
 
 /// What a whistle's fact says of the grievance: the newest fact of the newest whistle decides, whatever order they come in.
-pub fn heard(grievance: &Grievance, whistle: Uuid, version: i64, state: State) -> Option<Grievance> {
-    let newer = grievance.whistle.is_none_or(|known| known < (whistle, version));
-    newer.then(|| Grievance { state, whistle: Some((whistle, version)), ..grievance.clone() })
+/// Before its review a grievance has no whistle.
+pub fn heard(grievance: &Grievance, whistle: Whistle, state: State) -> Result<Option<Grievance>, Refusal> {
+    match grievance.state {
+        State::Raised => Err(Refusal::State(State::Raised)),
+        State::Reviewed | State::Whistled | State::Handling | State::Submitted | State::Graded | State::Closed => {
+            let newer = grievance.whistle < Some(whistle);
+            Ok(newer.then(|| Grievance { state, whistle: Some(whistle), ..grievance.clone() }))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -216,18 +240,37 @@ mod tests {
     #[test]
     fn only_what_was_handed_in_can_be_graded() {
         for state in State::ALL {
-            let graded = decide(&Grievance { state: *state, ..raised() }, Command::Grade, NOW);
+            let whistled = Grievance { state: *state, difficulty: Some(Difficulty::Complex), ..raised() };
+            let graded = decide(&whistled, Command::Grade, NOW);
             assert_eq!(graded.is_ok(), *state == State::Submitted, "{state:?}");
         }
     }
 
     #[test]
+    fn what_the_community_handles_itself_is_closed_by_its_grade() {
+        for difficulty in [Difficulty::Simple, Difficulty::Neighbourly] {
+            let own = Grievance { state: State::Reviewed, difficulty: Some(difficulty), ..raised() };
+            let (after, event) = decide(&own, Command::Grade, NOW).unwrap();
+            assert_eq!((after.state, event), (State::Closed, Event::Graded));
+        }
+    }
+
+    #[test]
     fn an_older_fact_changes_nothing_and_a_newer_whistle_wins() {
-        let (old, new) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        let known = Grievance { whistle: Some((old, 3)), state: State::Handling, ..raised() };
-        assert_eq!(heard(&known, old, 3, State::Whistled), None);
-        assert_eq!(heard(&known, old, 2, State::Whistled), None);
-        assert_eq!(heard(&known, old, 4, State::Submitted).map(|after| after.state), Some(State::Submitted));
-        assert_eq!(heard(&known, new, 1, State::Whistled).map(|after| after.state), Some(State::Whistled));
+        // The newer one has the smaller id: hosts' clocks draw ids, Postgres's says when it blew.
+        let old = |version| Whistle { blown_at: NOW, id: Uuid::from_u128(2), version };
+        let new = Whistle { blown_at: NOW + TimeDelta::seconds(1), id: Uuid::from_u128(1), version: 1 };
+        let known = Grievance { whistle: Some(old(3)), state: State::Handling, ..raised() };
+        let after = |whistle, state| heard(&known, whistle, state).unwrap().map(|after| after.state);
+        assert_eq!(after(old(3), State::Whistled), None);
+        assert_eq!(after(old(2), State::Whistled), None);
+        assert_eq!(after(old(4), State::Submitted), Some(State::Submitted));
+        assert_eq!(after(new, State::Whistled), Some(State::Whistled));
+    }
+
+    #[test]
+    fn a_whistle_over_a_grievance_that_is_not_reviewed_is_not_believed() {
+        let whistle = Whistle { blown_at: NOW, id: Uuid::max(), version: 1 };
+        assert_eq!(heard(&raised(), whistle, State::Whistled), Err(Refusal::State(State::Raised)));
     }
 }

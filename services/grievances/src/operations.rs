@@ -7,14 +7,14 @@ use proto::grievances::v1 as wire;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::domain::{Command, State, decide, heard};
+use crate::domain::{Command, State, Whistle, decide, heard};
 use crate::error::Error;
 use crate::store::{self, Grade, Loaded, New};
 use crate::{announcements, views};
 
 /// Raises a grievance.
 pub async fn submit(tx: &mut PgConnection, caller: &Caller, new: &New) -> Result<wire::Grievance, Error> {
-    if !caller.may(Belongs { area: Some(&new.area), units: &[], owner: Some(&new.submitter) }) {
+    if !caller.may(Belongs { area: Some(&new.area), owners: &[&new.submitter], ..Belongs::default() }) {
         return Err(Error::NotFound(format!("area {}", new.area)));
     }
     if caller.has(Role::Resident) && new.owner != caller.subject {
@@ -48,10 +48,13 @@ pub async fn grade(tx: &mut PgConnection, caller: &Caller, id: Uuid, grade: &Gra
     run(tx, loaded, Command::Grade, Some(grade)).await
 }
 
-/// A fact of the whistle over a grievance: the newest decides.
-pub async fn hear(tx: &mut PgConnection, id: Uuid, whistle: Uuid, version: i64, state: State) -> Result<(), Error> {
+/// A fact of the whistle over a grievance: the newest decides. A whistle of another area says nothing here.
+pub async fn hear(tx: &mut PgConnection, id: Uuid, area: &str, whistle: Whistle, state: State) -> Result<(), Error> {
     let loaded = store::load(tx, id).await?;
-    if let Some(after) = heard(&loaded.grievance, whistle, version, state) {
+    if loaded.area != area {
+        return Err(Error::NotFound(format!("grievance {id} in area {area}")));
+    }
+    if let Some(after) = heard(&loaded.grievance, whistle, state)? {
         let now = clock::now(tx).await?;
         store::save(tx, &loaded, &after, now).await?;
     }
@@ -60,7 +63,8 @@ pub async fn hear(tx: &mut PgConnection, id: Uuid, whistle: Uuid, version: i64, 
 
 async fn allowed(tx: &mut PgConnection, caller: &Caller, id: Uuid) -> Result<Loaded, Error> {
     let loaded = store::load(tx, id).await?;
-    match caller.may(Belongs { area: Some(&loaded.area), units: &[], owner: Some(&loaded.owner) }) {
+    let owners = [loaded.owner.as_str(), &loaded.submitter];
+    match caller.may(Belongs { area: Some(&loaded.area), owners: &owners, ..Belongs::default() }) {
         true => Ok(loaded),
         false => Err(Error::NotFound(format!("grievance {id}"))),
     }

@@ -9,6 +9,7 @@ use foundation::page::Page;
 use foundation::rpc::{Server, Violations, internal, once};
 use proto::grievances::v1 as wire;
 use proto::grievances::v1::grievance_service_server::{GrievanceService, GrievanceServiceServer};
+use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
@@ -26,6 +27,9 @@ pub fn serve(server: Server, db: &Db, photos: Photos) -> Server {
     server.service(service.max_decoding_message_size(LIMIT)).message_limit(LIMIT)
 }
 
+/// Pictures being decoded at once.
+static DECODING: Semaphore = Semaphore::const_new(2);
+
 struct Grievances {
     db: Db,
     photos: Photos,
@@ -39,7 +43,10 @@ impl GrievanceService for Grievances {
         let request_id = violations.uuid("request_id", &request.request_id);
         violations.finish()?;
         let content = request.content.clone();
+        // A picture takes memory and a core while it is decoded: few at once, the others wait.
+        let turn = DECODING.acquire().await.map_err(internal)?;
         let taken = tokio::task::spawn_blocking(move || photo::take(&content)).await.map_err(internal)?;
+        drop(turn);
         let taken = taken.map_err(parse::refused_photo)?;
         // Named by the request and the content: a repeat keeps the same picture, another one never replaces it.
         let id = Uuid::new_v5(&id::named(request_id, &[&caller.subject, "photo"]), &request.content);
@@ -105,8 +112,9 @@ impl GrievanceService for Grievances {
         let id = violations.uuid("grievance_id", &request.grievance_id);
         violations.finish()?;
         let mut connection = self.db.rpc.acquire().await.map_err(internal)?;
-        let (area, owner) = views::belongs(&mut connection, id).await?;
-        if !caller.may(Belongs { area: Some(&area), units: &[], owner: Some(&owner) }) {
+        let (area, owner, submitter) = views::belongs(&mut connection, id).await?;
+        let owners = [owner.as_str(), &submitter];
+        if !caller.may(Belongs { area: Some(&area), owners: &owners, ..Belongs::default() }) {
             return Err(Status::not_found(format!("no grievance {id}")));
         }
         Ok(Response::new(views::grievance(&mut connection, id).await?))
@@ -123,7 +131,7 @@ impl GrievanceService for Grievances {
         violations.finish()?;
         let mut connection = self.db.rpc.acquire().await.map_err(internal)?;
         let (id, submitter) = views::by_source(&mut connection, &source, &source_id).await?;
-        if !caller.may(Belongs { owner: Some(&submitter), ..Belongs::default() }) {
+        if !caller.may(Belongs { owners: &[&submitter], ..Belongs::default() }) {
             return Err(Status::not_found(format!("no grievance {source_id} of {source}")));
         }
         Ok(Response::new(views::grievance(&mut connection, id).await?))

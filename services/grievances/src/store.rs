@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::domain::photo::Photo;
-use crate::domain::{Difficulty, Grievance, Outcome, Satisfaction, State};
+use crate::domain::{Difficulty, Grievance, Outcome, Satisfaction, State, Whistle};
 use crate::error::Error;
 
 /// A grievance to be raised.
@@ -51,6 +51,8 @@ pub struct Loaded {
     pub area: String,
     /// Whose matter it is.
     pub owner: String,
+    /// Who handed it in.
+    pub submitter: String,
     /// Grows with every change.
     pub version: i64,
 }
@@ -111,7 +113,8 @@ async fn check_names(tx: &mut PgConnection, new: &New) -> Result<(), Error> {
 /// The grievance, locked.
 pub async fn load(tx: &mut PgConnection, id: Uuid) -> Result<Loaded, Error> {
     let row = sqlx::query!(
-        "select state, unit_ids, difficulty, handle_by, whistle_id, whistle_version, area, owner, version
+        "select state, unit_ids, difficulty, handle_by, whistle_id, whistle_blown_at, whistle_version, area, owner,
+                submitter, version
          from grievance where id = $1 for update",
         id
     )
@@ -123,28 +126,32 @@ pub async fn load(tx: &mut PgConnection, id: Uuid) -> Result<Loaded, Error> {
         units: row.unit_ids,
         difficulty: row.difficulty.as_deref().map(Difficulty::of).transpose().map_err(sqlx::Error::from)?,
         handle_by: row.handle_by,
-        whistle: row.whistle_id.map(|whistle| (whistle, row.whistle_version)),
+        whistle: row.whistle_id.zip(row.whistle_blown_at).map(|(id, blown_at)| Whistle {
+            blown_at,
+            id,
+            version: row.whistle_version,
+        }),
     };
-    Ok(Loaded { id, grievance, area: row.area, owner: row.owner, version: row.version })
+    Ok(Loaded { id, grievance, area: row.area, owner: row.owner, submitter: row.submitter, version: row.version })
 }
 
 /// Writes what a grievance has become, as its next version; a changed state is a step.
 pub async fn save(tx: &mut PgConnection, before: &Loaded, after: &Grievance, now: Timestamp) -> sqlx::Result<Loaded> {
     let version = before.version + 1;
-    let (whistle_id, whistle_version) = after.whistle.unzip();
     sqlx::query!(
         "update grievance set state = $2, unit_ids = $3, difficulty = $4, handle_by = $5, whistle_id = $6,
-                              whistle_version = coalesce($7::bigint, 0), version = $8, updated_at = $9
+                              whistle_version = coalesce($7::bigint, 0), version = $8, updated_at = $9, whistle_blown_at = $10
          where id = $1",
         before.id,
         after.state.word(),
         after.units.as_deref(),
         after.difficulty.map(Difficulty::word),
         after.handle_by,
-        whistle_id,
-        whistle_version,
+        after.whistle.map(|whistle| whistle.id),
+        after.whistle.map(|whistle| whistle.version),
         version,
-        now
+        now,
+        after.whistle.map(|whistle| whistle.blown_at)
     )
     .execute(&mut *tx)
     .await?;

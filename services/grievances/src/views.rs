@@ -11,10 +11,10 @@ use crate::domain::{Difficulty, Outcome, Satisfaction, State};
 use crate::error::Error;
 
 /// Whose it is and where, for deciding who may see it.
-pub async fn belongs(tx: &mut PgConnection, id: Uuid) -> Result<(String, String), Error> {
-    let row = sqlx::query!("select area, owner from grievance where id = $1", id);
+pub async fn belongs(tx: &mut PgConnection, id: Uuid) -> Result<(String, String, String), Error> {
+    let row = sqlx::query!("select area, owner, submitter from grievance where id = $1", id);
     let row = row.fetch_optional(tx).await?.ok_or_else(|| Error::NotFound(format!("grievance {id}")))?;
-    Ok((row.area, row.owner))
+    Ok((row.area, row.owner, row.submitter))
 }
 
 /// The grievance that a source's number names, and who handed it in.

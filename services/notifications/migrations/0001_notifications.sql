@@ -51,6 +51,7 @@ create table call_task (
     whistle_id uuid not null,
     assignment_id uuid not null,
     ladder_id uuid not null,
+    ladder_kind text not null check (ladder_kind in ('answer', 'handling')),
     rung int not null,
     card text check (card in ('yellow', 'red')),
     caller text not null,
@@ -73,6 +74,7 @@ comment on column call_task.id is 'The effect''s name';
 comment on column call_task.whistle_id is 'The whistle';
 comment on column call_task.assignment_id is 'The unit''s share';
 comment on column call_task.ladder_id is 'The ladder that asked for it';
+comment on column call_task.ladder_kind is 'Decides the wording';
 comment on column call_task.rung is 'The rung that asked for it';
 comment on column call_task.card is 'The card it goes with';
 comment on column call_task.caller is 'Role of who must call';
@@ -91,6 +93,11 @@ comment on column call_task.said is 'What was said';
 comment on column call_task.list_id is 'Orders the list by time';
 create index call_task_resolving on call_task (attempt_at) where state = 'resolving';
 create index call_task_open on call_task (list_id) where state = 'open';
+
+create or replace view leaving as
+    select id, 'sms' as kind, assignment_id, target, due_at from message where state in ('queued', 'sending')
+    union all
+    select id, 'call', assignment_id, callee, due_at from call_task where state = 'resolving';
 
 create table alarm (
     id uuid primary key,

@@ -21,7 +21,7 @@ pub async fn sender(operations: Operations, stop: Stop) -> anyhow::Result<()> {
     while !stop.requested() {
         commits.mark_unchanged();
         let free = i64::try_from(AT_ONCE - under_way.len())?;
-        let wait = match store::take(&operations.db, free).await {
+        let wait = match operations.db.in_time(store::take(&operations.db, free)).await {
             Ok(taken) if taken.is_empty() => until_next(&operations).await,
             Ok(taken) => {
                 for message in taken {
@@ -53,7 +53,7 @@ pub async fn sender(operations: Operations, stop: Stop) -> anyhow::Result<()> {
 }
 
 async fn until_next(operations: &Operations) -> Duration {
-    match store::until_next(&operations.db).await {
+    match operations.db.in_time(store::until_next(&operations.db)).await {
         Ok(Some(until)) => until.to_std().map_or(Duration::from_millis(10), |until| until.min(POLL / 4)),
         Ok(None) | Err(_) => POLL,
     }
@@ -80,7 +80,7 @@ pub async fn tasks(operations: Operations, stop: Stop) -> anyhow::Result<()> {
 /// Frees what dead processes took up, until told to stop.
 pub async fn orphans(operations: Operations, stop: Stop) -> anyhow::Result<()> {
     while !stop.requested() {
-        if let Err(error) = store::free_orphans(&operations.db).await {
+        if let Err(error) = operations.db.in_time(store::free_orphans(&operations.db)).await {
             tracing::warn!(error = %Chain(&error), "leases of dead processes run their time");
         }
         tokio::select! {

@@ -54,19 +54,20 @@ pub async fn add_message(tx: &mut PgConnection, rung: &Rung, message: &NewMessag
 
 /// Takes up to `limit` messages under a lease of 4 s, the longest waiting first.
 pub async fn take(db: &Db, limit: i64) -> Result<Vec<Taken>, Error> {
-    // Before the statement: the lease is never shorter than this process believes.
     let since = Instant::now();
     let rows = sqlx::query!(
         r#"update message m set state = 'sending', attempts = attempts + 1, taken_by = $2,
                attempt_at = clock_timestamp() + interval '4 s'
            where id in (select id from message where state in ('queued', 'sending')
-                        and attempt_at <= (select clock_timestamp()) order by attempt_at, id limit $1
+                        and attempt_at <= (select clock_timestamp())
+                        and not (select held_at is not null from log_head) order by attempt_at, id limit $1
                         for update skip locked)
            returning id, whistle_id, assignment_id, ladder_id, ladder_kind, rung, text, target, due_at, check_after_ms,
                      attempts, traceparent,
                      exists (select from message later where later.assignment_id = m.assignment_id
                              and later.ladder_id = m.ladder_id and later.target = m.target
-                             and later.rung > m.rung) as "overtaken!""#,
+                             and later.rung > m.rung) as "overtaken!",
+                     attempts > 1 or due_at < (select coalesce(released_at, '-infinity') from log_head) as "doubtful!""#,
         limit,
         &*db.instance
     )
@@ -86,6 +87,7 @@ pub async fn take(db: &Db, limit: i64) -> Result<Vec<Taken>, Error> {
             check_after: TimeDelta::milliseconds(row.check_after_ms),
             attempts: row.attempts,
             overtaken: row.overtaken,
+            doubtful: row.doubtful,
             traceparent: row.traceparent,
             since,
         })
@@ -97,7 +99,8 @@ pub async fn take(db: &Db, limit: i64) -> Result<Vec<Taken>, Error> {
 pub async fn until_next(db: &Db) -> sqlx::Result<Option<TimeDelta>> {
     let row = sqlx::query!(
         r#"select attempt_at, clock_timestamp() as "now!" from message
-           where state in ('queued', 'sending') order by attempt_at limit 1"#
+           where state in ('queued', 'sending') and not (select held_at is not null from log_head)
+           order by attempt_at limit 1"#
     );
     Ok(row.fetch_optional(&db.work).await?.map(|row| row.attempt_at - row.now))
 }
@@ -114,13 +117,21 @@ pub async fn accepted(tx: &mut PgConnection, id: Uuid, masked_phone: &str, at: T
     Ok(changed.execute(tx).await?.rows_affected() == 1)
 }
 
-/// It ends here; false when it had ended before.
-pub async fn ended(tx: &mut PgConnection, id: Uuid, state: State) -> sqlx::Result<bool> {
+/// It ends before the gateway took it over; false when somebody took it up since, who then decides.
+pub async fn ended(tx: &mut PgConnection, id: Uuid, attempt: i32, state: State) -> sqlx::Result<bool> {
     let changed = sqlx::query!(
-        "update message set state = $2, receipt_at = null where id = $1 and state in ('sending', 'accepted')",
+        "update message set state = $2 where id = $1 and state = 'sending' and attempts = $3",
         id,
-        state.word()
+        state.word(),
+        attempt
     );
+    Ok(changed.execute(tx).await?.rows_affected() == 1)
+}
+
+/// The gateway could not deliver what it had taken over; false when that was recorded before.
+pub async fn undeliverable(tx: &mut PgConnection, id: Uuid) -> sqlx::Result<bool> {
+    let changed =
+        sqlx::query!("update message set state = 'failed', receipt_at = null where id = $1 and state = 'accepted'", id);
     Ok(changed.execute(tx).await?.rows_affected() == 1)
 }
 
@@ -183,6 +194,8 @@ pub struct Resolving {
     pub assignment_id: Uuid,
     /// The ladder.
     pub ladder_id: Uuid,
+    /// What it guards.
+    pub ladder_kind: String,
     /// The card.
     pub card: Option<String>,
     /// Who is called.
@@ -195,8 +208,8 @@ pub async fn take_tasks(db: &Db) -> sqlx::Result<Vec<Resolving>> {
         Resolving,
         "update call_task set attempt_at = clock_timestamp() + interval '4 s', taken_by = $1 where id in (
              select id from call_task where state = 'resolving' and attempt_at <= (select clock_timestamp())
-             order by attempt_at limit 50 for update skip locked)
-         returning id, assignment_id, ladder_id, card, callee",
+             and not (select held_at is not null from log_head) order by attempt_at limit 50 for update skip locked)
+         returning id, assignment_id, ladder_id, ladder_kind, card, callee",
         &*db.instance
     )
     .fetch_all(&db.work)
@@ -217,11 +230,13 @@ pub async fn task_again(tx: &mut PgConnection, id: Uuid, after: TimeDelta) -> sq
 }
 
 /// Frees what a process took up that is gone: Postgres sees no session of it any more. Leases younger than half a second stay,
-/// and a server that has just started frees nothing: its clients may live and still be connecting.
+/// and a session younger than a lease frees nothing: where the server has just started, or was just promoted, others may live
+/// and still be connecting.
 pub async fn free_orphans(db: &Db) -> sqlx::Result<()> {
     sqlx::query!(
         "with alive as materialized (select application_name from pg_stat_activity where application_name is not null),
-              server as (select pg_postmaster_start_time() < clock_timestamp() - interval '4 s' as settled),
+              server as (select backend_start < clock_timestamp() - interval '4 s' as settled
+                          from pg_stat_activity where pid = pg_backend_pid()),
               freed as (
              update call_task set attempt_at = clock_timestamp() where state = 'resolving' and taken_by is not null
              and attempt_at between (select clock_timestamp()) and (select clock_timestamp()) + interval '3500 ms'

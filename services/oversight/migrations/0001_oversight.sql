@@ -25,6 +25,7 @@ create table case_file (
     state text not null check (state in ('pending', 'held', 'pushed', 'drill')),
     released boolean not null default false,
     first_sent_at timestamptz,
+    offered_at timestamptz,
     attempts int not null default 0,
     attempt_at timestamptz not null default clock_timestamp(),
     taken_by text,
@@ -43,7 +44,8 @@ comment on column case_file.due_at is 'The rung''s due time';
 comment on column case_file.platform_fault_after_ms is 'First sent later than this, it waits for the centre''s release';
 comment on column case_file.state is 'held: the platform itself was late, the centre decides';
 comment on column case_file.released is 'The centre let it go';
-comment on column case_file.first_sent_at is 'When it was first handed to 阳光+; what it is late by is decided then';
+comment on column case_file.first_sent_at is 'From when on 阳光+ may have it';
+comment on column case_file.offered_at is 'When 阳光+ first did not take it; a delay from then on is 阳光+''s';
 comment on column case_file.attempts is 'How often it was taken up';
 comment on column case_file.attempt_at is 'Not to be taken up before; while it is being sent, the end of the sender''s lease';
 comment on column case_file.taken_by is 'Process that holds the lease';
@@ -75,3 +77,9 @@ comment on column correction.text is 'Chinese';
 comment on column correction.receipt is '阳光+''s number';
 comment on column correction.received_at is 'When the receipt came';
 create index correction_attempt on correction (attempt_at) where state = 'pending';
+
+create or replace view leaving as
+    select id, 'push' as kind, assignment_id, 'oversight_platform' as target, due_at from case_file where state = 'pending'
+    union all
+    select c.id, 'correction', f.assignment_id, 'oversight_platform', c.attempt_at
+    from correction c join case_file f on f.id = c.case_id where c.state = 'pending';

@@ -27,15 +27,15 @@ pub struct Leaving {
     pub due_at: Timestamp,
     /// First sent later than this it is the platform's fault.
     pub fault_after: TimeDelta,
-    /// When it was first sent; then a delay is the receiver's.
-    pub first_sent_at: Option<Timestamp>,
+    /// 阳光+ was offered it and did not take it; from then on a delay is the receiver's.
+    pub offered: bool,
     /// The centre let it go.
     pub released: bool,
 }
 
 /// Whether a case leaves now or waits for the centre: the platform's own outage reports nobody by itself.
 pub fn leaves(case: Leaving, now: Timestamp) -> bool {
-    case.released || case.first_sent_at.is_some() || now - case.due_at <= case.fault_after
+    case.released || case.offered || now - case.due_at <= case.fault_after
 }
 
 /// How long to wait after the given number of failed attempts: quickly at first, at most a minute.
@@ -48,9 +48,8 @@ pub fn backoff(attempts: i32) -> TimeDelta {
 mod tests {
     use super::*;
 
-    fn case(first_sent: bool, released: bool) -> Leaving {
-        let due_at = Timestamp::UNIX_EPOCH;
-        Leaving { due_at, fault_after: TimeDelta::minutes(5), first_sent_at: first_sent.then_some(due_at), released }
+    fn case(offered: bool, released: bool) -> Leaving {
+        Leaving { due_at: Timestamp::UNIX_EPOCH, fault_after: TimeDelta::minutes(5), offered, released }
     }
 
     #[test]

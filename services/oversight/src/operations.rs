@@ -57,6 +57,7 @@ pub async fn note(tx: &mut PgConnection, entry: &Entry) -> Result<(), Error> {
 /// Opens a case, once.
 pub async fn open_case(tx: &mut PgConnection, case: &NewCase) -> Result<(), Error> {
     let state = if case.drill { State::Drill } else { State::Pending };
+    store::in_turn(tx, case.assignment).await?;
     sqlx::query!(
         "insert into case_file (id, list_id, whistle_id, assignment_id, ladder_id, unit_id, due_at,
                                 platform_fault_after_ms, state, traceparent)
@@ -79,6 +80,7 @@ pub async fn open_case(tx: &mut PgConnection, case: &NewCase) -> Result<(), Erro
 
 /// A card of the assignment was annulled: a case that went out, or may be going out, gets a correction.
 pub async fn correct(tx: &mut PgConnection, assignment: Uuid, card: Card, name: &str) -> Result<(), Error> {
+    store::in_turn(tx, assignment).await?;
     // All of them are locked, sent or not: whoever is about to send one waits, or has marked it as sent.
     let cases = sqlx::query!(
         "select id, first_sent_at from case_file where assignment_id = $1 and state <> 'drill' for update",

@@ -35,8 +35,8 @@ pub async fn pusher(operations: Operations, stop: Stop) -> anyhow::Result<()> {
 
 /// Pushes what may be taken up, side by side; returns how many.
 async fn pass(operations: &Operations) -> sqlx::Result<usize> {
-    let cases = store::take(&operations.db).await?;
-    let corrections = store::take_corrections(&operations.db).await?;
+    let cases = operations.db.in_time(store::take(&operations.db)).await?;
+    let corrections = operations.db.in_time(store::take_corrections(&operations.db)).await?;
     let taken = cases.len() + corrections.len();
     let mut under_way = JoinSet::new();
     for case in cases {
@@ -54,7 +54,7 @@ async fn pass(operations: &Operations) -> sqlx::Result<usize> {
 /// Frees what dead processes took up, until told to stop.
 pub async fn orphans(operations: Operations, stop: Stop) -> anyhow::Result<()> {
     while !stop.requested() {
-        if let Err(error) = store::free_orphans(&operations.db).await {
+        if let Err(error) = operations.db.in_time(store::free_orphans(&operations.db)).await {
             tracing::warn!(error = %Chain(&error), "leases of dead processes run their time");
         }
         tokio::select! {
@@ -66,7 +66,7 @@ pub async fn orphans(operations: Operations, stop: Stop) -> anyhow::Result<()> {
 }
 
 async fn until_next(operations: &Operations) -> Duration {
-    match store::until_next(&operations.db).await {
+    match operations.db.in_time(store::until_next(&operations.db)).await {
         Ok(Some(until)) => until.to_std().map_or(Duration::from_millis(50), |until| until.min(POLL / 4)),
         Ok(None) | Err(_) => POLL,
     }

@@ -42,17 +42,25 @@ pub async fn note(tx: &mut PgConnection, entry: &Entry) -> sqlx::Result<()> {
     Ok(())
 }
 
+/// Lets one transaction after the other open or correct an assignment's case: an annulment finds the case, or is on the timeline
+/// before there is one.
+pub async fn in_turn(tx: &mut PgConnection, assignment: Uuid) -> sqlx::Result<()> {
+    let lock = sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1, 0))", assignment.to_string());
+    lock.fetch_one(tx).await.map(|_| ())
+}
+
 /// Takes up to 16 cases under a lease of 4 s.
 pub async fn take(db: &Db) -> sqlx::Result<Vec<Taken>> {
     // Before the statement: the lease is never shorter than this process believes.
     let since = Instant::now();
     let rows = sqlx::query!(
-        "update case_file set attempts = attempts + 1, taken_by = $1, attempt_at = clock_timestamp() + interval '4 s'
+        r#"update case_file set attempts = attempts + 1, taken_by = $1, attempt_at = clock_timestamp() + interval '4 s'
          where id in (
              select id from case_file where state = 'pending' and attempt_at <= (select clock_timestamp())
-             order by attempt_at limit 16 for update skip locked)
-         returning id, whistle_id, assignment_id, ladder_id, due_at, platform_fault_after_ms, first_sent_at, released,
-                   attempts, traceparent",
+             and not (select held_at is not null from log_head) order by attempt_at limit 16 for update skip locked)
+         returning id, whistle_id, assignment_id, ladder_id, due_at, platform_fault_after_ms, released, attempts, traceparent,
+                   offered_at is not null as "offered!",
+                   attempts > 1 or due_at < (select coalesce(released_at, '-infinity') from log_head) as "doubtful!""#,
         &*db.instance
     )
     .fetch_all(&db.work)
@@ -64,7 +72,8 @@ pub async fn take(db: &Db) -> sqlx::Result<Vec<Taken>> {
         ladder: row.ladder_id,
         due_at: row.due_at,
         fault_after: TimeDelta::milliseconds(row.platform_fault_after_ms),
-        first_sent_at: row.first_sent_at,
+        offered: row.offered,
+        doubtful: row.doubtful,
         released: row.released,
         attempts: row.attempts,
         traceparent: row.traceparent,
@@ -81,6 +90,7 @@ pub async fn take_corrections(db: &Db) -> sqlx::Result<Vec<TakenCorrection>> {
          where id in (
              select c.id from correction c join case_file f on f.id = c.case_id and f.state = 'pushed'
              where c.state = 'pending' and c.attempt_at <= (select clock_timestamp())
+             and not (select held_at is not null from log_head)
              order by c.attempt_at limit 16 for update of c skip locked)
          returning id, case_id, text, attempts",
         &*db.instance
@@ -102,7 +112,8 @@ pub async fn until_next(db: &Db) -> sqlx::Result<Option<TimeDelta>> {
     let row = sqlx::query!(
         r#"select min(attempt_at) as "attempt_at?", clock_timestamp() as "now!" from (
                select attempt_at from case_file where state = 'pending'
-               union all select attempt_at from correction where state = 'pending') waiting"#
+               union all select attempt_at from correction where state = 'pending') waiting
+           where not (select held_at is not null from log_head)"#
     );
     let row = row.fetch_one(&db.work).await?;
     Ok(row.attempt_at.map(|at| at - row.now))
@@ -131,14 +142,16 @@ pub async fn first_sent(db: &Db, id: Uuid, attempt: i32) -> sqlx::Result<bool> {
     Ok(mine.execute(&db.work).await?.rows_affected() == 1)
 }
 
-/// It is taken up again after a while.
-pub async fn again(db: &Db, id: Uuid, attempt: i32, after: TimeDelta) -> sqlx::Result<()> {
+/// It is taken up again after a while; `offered` when 阳光+ had it before it and did not take it.
+pub async fn again(db: &Db, id: Uuid, attempt: i32, after: TimeDelta, offered: bool) -> sqlx::Result<()> {
     sqlx::query!(
-        "update case_file set taken_by = null, attempt_at = clock_timestamp() + $2::bigint * interval '1 ms'
+        "update case_file set taken_by = null, attempt_at = clock_timestamp() + $2::bigint * interval '1 ms',
+             offered_at = case when $4 then coalesce(offered_at, clock_timestamp()) else offered_at end
          where id = $1 and state = 'pending' and attempts = $3",
         id,
         after.num_milliseconds(),
-        attempt
+        attempt,
+        offered
     )
     .execute(&db.work)
     .await?;
@@ -184,11 +197,13 @@ pub async fn correct_again(db: &Db, id: Uuid, attempt: i32, after: TimeDelta) ->
 }
 
 /// Frees what a process took up that is gone: Postgres sees no session of it any more. Leases younger than half a second stay,
-/// and a server that has just started frees nothing: its clients may live and still be connecting.
+/// and a session younger than a lease frees nothing: where the server has just started, or was just promoted, others may live
+/// and still be connecting.
 pub async fn free_orphans(db: &Db) -> sqlx::Result<()> {
     sqlx::query!(
         "with alive as materialized (select application_name from pg_stat_activity where application_name is not null),
-              server as (select pg_postmaster_start_time() < clock_timestamp() - interval '4 s' as settled),
+              server as (select backend_start < clock_timestamp() - interval '4 s' as settled
+                          from pg_stat_activity where pid = pg_backend_pid()),
               freed as (
              update correction set attempt_at = clock_timestamp() where state = 'pending' and taken_by is not null
              and attempt_at between (select clock_timestamp()) and (select clock_timestamp()) + interval '3500 ms'

@@ -104,10 +104,11 @@ fn started(blow: &Blow, now: Timestamp, policy: &Policy) -> (Loaded, Vec<(Assign
 
 async fn insert(tx: &mut PgConnection, blow: &Blow, loaded: &Loaded) -> Result<(), Error> {
     let whistle = &loaded.whistle;
-    sqlx::query!(
+    let inserted = sqlx::query!(
         "insert into whistle (id, grievance_id, area, matter, title, place, difficulty, state, blown_at, policy_version,
                               handle_by, version)
-         values ($1, $2, $3, $4, $5, $6, $7, 'open', $8, $9, $10, 1)",
+         values ($1, $2, $3, $4, $5, $6, $7, 'open', $8, $9, $10, 1)
+         on conflict (grievance_id) where state = 'open' do nothing",
         whistle.id.0,
         loaded.grievance.0,
         loaded.area,
@@ -118,9 +119,10 @@ async fn insert(tx: &mut PgConnection, blow: &Blow, loaded: &Loaded) -> Result<(
         whistle.blown_at,
         loaded.policy,
         whistle.handle_by
-    )
-    .execute(&mut *tx)
-    .await?;
+    );
+    if inserted.execute(&mut *tx).await?.rows_affected() != 1 {
+        return Err(Error::OpenAlready(loaded.grievance));
+    }
     shares(tx, whistle).await?;
     let ladders: Vec<_> =
         whistle.assignments.iter().flat_map(|share| share.ladders.iter().map(|l| (share.id, l))).collect();

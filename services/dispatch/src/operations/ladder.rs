@@ -27,7 +27,7 @@ pub struct Failed {
 /// Fires the due rungs of up to `limit` assignments; returns how many it took.
 pub async fn fire_due(db: &Db, limit: i64, except: &[Uuid]) -> Result<usize, Failed> {
     let mut taken = Vec::new();
-    match batch(db, limit, except, &mut taken).await {
+    match db.in_time(batch(db, limit, except, &mut taken)).await {
         Ok(()) => Ok(taken.len()),
         Err(error) => Err(Failed { taken, error }),
     }

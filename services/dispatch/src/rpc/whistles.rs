@@ -42,10 +42,16 @@ impl WhistleService for Whistles {
         violations.finish()?;
         let mut connection = self.db.rpc.acquire().await.map_err(internal)?;
         let (area, units) = views::belongs(&mut connection, id).await?;
-        if !caller.may(Belongs { area: Some(&area), units: &units, owner: None }) {
+        if !caller.may(Belongs { area: Some(&area), units: &units, ..Belongs::default() }) {
             return Err(Status::not_found(format!("no whistle {id}")));
         }
-        Ok(Response::new(views::whistle(&mut connection, id).await?))
+        let mut whistle = views::whistle(&mut connection, id).await?;
+        // Whoever is here for a unit alone sees that unit's share, and nothing of the others'.
+        if !caller.may(Belongs { area: Some(&area), ..Belongs::default() }) {
+            let own = caller.unit.map(|unit| unit.to_string());
+            whistle.assignments.retain(|share| own.as_ref() == Some(&share.unit_id));
+        }
+        Ok(Response::new(whistle))
     }
 
     async fn list_whistles(

@@ -82,7 +82,8 @@ pub async fn resolve(
     let row = sqlx::query!(
         r#"select u.name as unit_name, w.title, w.place, w.blown_at, l.stopped_at,
                   case when l.kind = 'handling' then l.started_at else w.handle_by end as "handle_by!",
-                  coalesce(c.name, m.name) as "name?", coalesce(c.phone, m.phone) as "phone?"
+                  coalesce(c.name, m.name) as "name?", coalesce(c.phone, m.phone) as "phone?",
+                  (select held_at is not null from log_head) as "held!"
            from assignment a
            join whistle w on w.id = a.whistle_id
            join unit u on u.id = a.unit_id
@@ -97,6 +98,9 @@ pub async fn resolve(
     .fetch_optional(tx)
     .await?
     .ok_or_else(|| Error::not_found("ladder", ladder))?;
+    if row.held {
+        return Err(Error::Held);
+    }
     let contact = row.name.zip(row.phone);
     Ok(wire::ResolveTargetResponse {
         unit_name: row.unit_name,

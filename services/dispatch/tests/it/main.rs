@@ -43,8 +43,16 @@ async fn units(db: &Db, count: usize) -> Vec<UnitId> {
 }
 
 async fn blow(db: &Db, units: &[UnitId], policy: i64) -> wire::BlowWhistleResponse {
+    let mut tx = db.begin().await.unwrap();
+    let asked = asked(db, units, policy).await;
+    let blown = operations::blow::blow(&mut tx, &Caller::anyone(), asked).await.unwrap();
+    db.commit(tx).await.unwrap();
+    blown
+}
+
+async fn asked(db: &Db, units: &[UnitId], policy: i64) -> Blow {
     let role = |index| if index == 0 { Role::Lead } else { Role::Supporting };
-    let asked = Blow {
+    Blow {
         grievance: GrievanceId(id::new()),
         area: "150302004".into(),
         matter: "HEATING".into(),
@@ -54,9 +62,5 @@ async fn blow(db: &Db, units: &[UnitId], policy: i64) -> wire::BlowWhistleRespon
         calls: units.iter().enumerate().map(|(index, unit)| (*unit, role(index))).collect(),
         handle_by: now(db).await + chrono::TimeDelta::days(3),
         policy,
-    };
-    let mut tx = db.begin().await.unwrap();
-    let blown = operations::blow::blow(&mut tx, &Caller::anyone(), asked).await.unwrap();
-    db.commit(tx).await.unwrap();
-    blown
+    }
 }

@@ -4,7 +4,7 @@ use dispatch::domain::ladder::Kind;
 use dispatch::domain::whistle::{Command, decide};
 use dispatch::domain::{AssignmentId, LadderId, Outcome, Target, UnitId, WhistleId};
 use dispatch::store::directory::{Unit, put_unit};
-use dispatch::{operations, store};
+use dispatch::{Error, operations, store};
 use foundation::auth::Caller;
 use foundation::id;
 use local::testing::run;
@@ -95,5 +95,20 @@ fn the_running_ladder_is_the_loops_next_one_whatever_ids_the_hosts_clocks_drew()
         let loaded = store::load(&mut tx, before.whistle.id).await.unwrap();
         let running = loaded.whistle.assignments[0].ladders.last().unwrap();
         assert!(running.runs() && running.kind == Kind::Handling);
+    });
+}
+
+#[test]
+fn over_one_grievance_there_is_one_open_whistle_at_a_time() {
+    run(async {
+        let db = super::database().await;
+        let asked = super::asked(&db, &super::units(&db, 1).await, 0).await;
+        let mut tx = db.begin().await.unwrap();
+        let first = operations::blow::blow(&mut tx, &Caller::anyone(), asked.clone()).await.unwrap().whistle.unwrap();
+        let second = operations::blow::blow(&mut tx, &Caller::anyone(), asked.clone()).await;
+        assert!(matches!(second, Err(Error::OpenAlready(_))), "{second:?}");
+        let first = WhistleId(first.whistle_id.parse().unwrap());
+        operations::withdraw(&mut tx, &Caller::anyone(), first, "误报").await.unwrap();
+        operations::blow::blow(&mut tx, &Caller::anyone(), asked).await.unwrap();
     });
 }

@@ -18,16 +18,19 @@ use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, MethodDes
 use serde_json::json;
 use tonic::{Code, Status};
 
-/// Knows every message, and how large a body may be.
+use crate::auth::Auth;
+
+/// Knows every message, how large a body may be, and who may send one.
 #[derive(Clone)]
 pub struct Transcoder {
     pool: Arc<DescriptorPool>,
     limit: usize,
+    auth: Auth,
 }
 
 impl Transcoder {
-    pub fn new(limit: usize) -> anyhow::Result<Transcoder> {
-        Ok(Transcoder { pool: Arc::new(DescriptorPool::decode(proto::DESCRIPTORS)?), limit })
+    pub fn new(limit: usize, auth: Auth) -> anyhow::Result<Transcoder> {
+        Ok(Transcoder { pool: Arc::new(DescriptorPool::decode(proto::DESCRIPTORS)?), limit, auth })
     }
 
     fn method(&self, path: &str) -> Option<MethodDescriptor> {
@@ -45,6 +48,10 @@ pub async fn layer(State(transcoder): State<Transcoder>, request: Request, next:
     let Some(method) = transcoder.method(request.uri().path()) else {
         return failed(&transcoder, &Status::unimplemented(format!("no method {}", request.uri().path())));
     };
+    // Before the body: nobody reads what a stranger may not send.
+    if let Err(status) = transcoder.auth.admit(request.uri().path(), request.headers()).await {
+        return failed(&transcoder, &status);
+    }
     let request = match to_grpc(request, &method, transcoder.limit).await {
         Ok(request) => request,
         Err(status) => return failed(&transcoder, &status),

@@ -37,7 +37,12 @@ where
     let call =
         Call { caller: caller.subject.clone(), id, method, hash: Sha256::digest(request.encode_to_vec()).to_vec() };
     let db = db.clone();
-    let run = async move { call.run(&db, work).await }.instrument(tracing::Span::current());
+    let run = async move {
+        db.in_time(async { Ok(call.run(&db, work).await) })
+            .await
+            .unwrap_or_else(|silent: sqlx::Error| Err(internal(silent)))
+    };
+    let run = run.instrument(tracing::Span::current());
     tokio::spawn(run).await.map_err(internal)?.map(Response::new)
 }
 

@@ -5,6 +5,7 @@
 mod log;
 mod messages;
 mod requests;
+mod restore;
 
 use std::sync::LazyLock;
 

@@ -7,12 +7,14 @@ use foundation::auth::Caller;
 use foundation::clock;
 use foundation::db::{self, Db};
 use foundation::id;
-use grievances::domain::{Command, Difficulty, Outcome, Satisfaction, State};
+use grievances::domain::{Command, Difficulty, Outcome, Satisfaction, State, Whistle};
 use grievances::store::{Grade, New};
 use grievances::{Error, SCHEMA, operations, photos};
 use local::testing::run;
 use proto::grievances::v1::GrievanceState;
 use uuid::Uuid;
+
+const AREA: &str = "150302004001";
 
 async fn database() -> Db {
     let url = local::testing::database().await.unwrap().into();
@@ -25,7 +27,7 @@ fn new() -> New {
         channel: "GRID_PATROL".into(),
         text: "烟味扰民".into(),
         place: "康乐社区".into(),
-        area: "150302004001".into(),
+        area: AREA.into(),
         photo_ids: Vec::new(),
         source: None,
         owner: "resident".into(),
@@ -48,7 +50,8 @@ async fn reviewed(db: &Db) -> Uuid {
 async fn hear(db: &Db, grievance: Uuid, whistle: Uuid, facts: &[(i64, State)]) {
     for (version, state) in facts {
         let mut tx = db.begin().await.unwrap();
-        operations::hear(&mut tx, grievance, whistle, *version, *state).await.unwrap();
+        let whistle = Whistle { blown_at: clock::Timestamp::UNIX_EPOCH, id: whistle, version: *version };
+        operations::hear(&mut tx, grievance, AREA, whistle, *state).await.unwrap();
         db.commit(tx).await.unwrap();
     }
 }
@@ -94,8 +97,22 @@ fn a_fact_about_a_grievance_that_nobody_knows_is_not_applied() {
     run(async {
         let db = database().await;
         let mut tx = db.begin().await.unwrap();
-        let heard = operations::hear(&mut tx, id::new(), id::new(), 1, State::Whistled).await;
+        let whistle = Whistle { blown_at: clock::Timestamp::UNIX_EPOCH, id: id::new(), version: 1 };
+        let heard = operations::hear(&mut tx, id::new(), AREA, whistle, State::Whistled).await;
         assert!(matches!(heard, Err(Error::NotFound(_))));
+    });
+}
+
+#[test]
+fn a_whistle_of_another_area_says_nothing_of_a_grievance() {
+    run(async {
+        let db = database().await;
+        let grievance = reviewed(&db).await;
+        let mut tx = db.begin().await.unwrap();
+        let whistle = Whistle { blown_at: clock::Timestamp::UNIX_EPOCH, id: id::new(), version: 1 };
+        let heard = operations::hear(&mut tx, grievance, "150302005", whistle, State::Closed).await;
+        assert!(matches!(heard, Err(Error::NotFound(_))), "{heard:?}");
+        assert_eq!(state(&db).await, "reviewed");
     });
 }
 

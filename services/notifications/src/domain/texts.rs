@@ -45,21 +45,23 @@ pub fn segments(text: &str) -> usize {
 }
 
 /// What the head of the governance centre says.
-pub fn script(card: Option<Card>, callee: Target, callee_name: &str, matter: &Matter) -> String {
-    let Matter { unit, title, place, blown_at, .. } = matter;
+pub fn script(kind: Kind, card: Option<Card>, callee: Target, callee_name: &str, matter: &Matter) -> String {
+    let Matter { unit, title, place, blown_at, handle_by } = matter;
     let card = match card {
         Some(Card::Yellow) => "黄牌",
         Some(Card::Red) => "红牌",
         None => "提醒",
     };
     let since = shown(*blown_at);
-    let ask = match callee {
-        Target::DeputyMayor => format!("请您督促{unit}立即应哨办理"),
-        Target::Duty | Target::Head | Target::Deputy | Target::CentreHead => "请贵单位立即应哨办理".to_owned(),
+    let (lack, wanted) = match kind {
+        Kind::Answer => ("至今未应哨".to_owned(), "应哨办理"),
+        Kind::Handling => (format!("须于{}前交卷，至今未交卷", shown(*handle_by)), "办结交卷"),
     };
-    format!(
-        "{callee_name}您好，这里是区综治中心。{since}就{place}“{title}”向{unit}吹哨，至今未应哨，已示{card}。{ask}。"
-    )
+    let ask = match callee {
+        Target::DeputyMayor => format!("请您督促{unit}立即{wanted}"),
+        Target::Duty | Target::Head | Target::Deputy | Target::CentreHead => format!("请贵单位立即{wanted}"),
+    };
+    format!("{callee_name}您好，这里是区综治中心。{since}就{place}“{title}”向{unit}吹哨，{lack}，已示{card}。{ask}。")
 }
 
 /// What the centre is told when nobody can be reached.

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{Operations, receipts};
 use crate::announcements::{self, Effect};
-use crate::domain::{Card, Target, texts};
+use crate::domain::{Card, Kind, Target, texts};
 use crate::error::Error;
 use crate::store::{self, Resolving};
 use crate::views;
@@ -18,7 +18,7 @@ use crate::views;
 impl Operations {
     /// Opens tasks whose callee has to be looked up; returns how many it took.
     pub async fn open_tasks(&self) -> Result<usize, Error> {
-        let tasks = store::take_tasks(&self.db).await?;
+        let tasks = self.db.in_time(store::take_tasks(&self.db)).await?;
         for task in &tasks {
             if let Err(error) = self.open(task).await {
                 tracing::warn!(effect = %task.id, error = %Chain(&error), "a call task is opened later");
@@ -35,7 +35,8 @@ impl Operations {
         let card = task.card.as_deref().map(Card::of).transpose().map_err(sqlx::Error::from)?;
         let resolved = self.resolve(task.assignment_id, task.ladder_id, callee).await?;
         let (name, phone) = resolved.contact.map(|contact| (contact.name, contact.phone)).unwrap_or_default();
-        let script = texts::script(card, callee, &name, &resolved.matter);
+        let kind = Kind::of(&task.ladder_kind).map_err(sqlx::Error::from)?;
+        let script = texts::script(kind, card, callee, &name, &resolved.matter);
         let mut tx = self.db.begin().await?;
         sqlx::query!(
             "update call_task set state = 'open', callee_name = $2, callee_phone = $3, script = $4,

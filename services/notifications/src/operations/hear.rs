@@ -70,8 +70,8 @@ pub async fn rung_fired(tx: &mut PgConnection, rung: &Rung) -> Result<(), Error>
                 let state = if rung.drill { Task::Drill } else { Task::Resolving };
                 sqlx::query!(
                     "insert into call_task (id, whistle_id, assignment_id, ladder_id, rung, card, caller, callee, state,
-                                            due_at, list_id)
-                     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) on conflict (id) do nothing",
+                                            due_at, list_id, ladder_kind)
+                     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) on conflict (id) do nothing",
                     id,
                     rung.whistle,
                     rung.assignment,
@@ -82,7 +82,8 @@ pub async fn rung_fired(tx: &mut PgConnection, rung: &Rung) -> Result<(), Error>
                     callee.word(),
                     state.word(),
                     rung.due_at,
-                    id::new()
+                    id::new(),
+                    rung.kind.word()
                 )
                 .execute(&mut *tx)
                 .await?;

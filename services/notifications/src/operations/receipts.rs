@@ -15,14 +15,14 @@ use crate::store::{self, NewMessage};
 impl Operations {
     /// Asks for receipts that are due; returns how many it asked for.
     pub async fn collect_receipts(&self) -> Result<usize, Error> {
-        let awaited = store::awaited(&self.db).await?;
+        let awaited = self.db.in_time(store::awaited(&self.db)).await?;
         for id in &awaited {
             let found = self.gateway.find(*id).await;
             let mut tx = self.db.begin().await?;
             match found {
                 Found::Delivered => store::delivered(&mut tx, *id).await?,
                 Found::Failed => {
-                    if store::ended(&mut tx, *id, State::Failed).await? {
+                    if store::undeliverable(&mut tx, *id).await? {
                         not_reached(&mut tx, *id, State::Failed).await?;
                     }
                 }

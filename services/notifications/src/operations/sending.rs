@@ -35,7 +35,10 @@ pub struct Taken {
     pub(crate) check_after: TimeDelta,
     pub(crate) attempts: i32,
     pub(crate) overtaken: bool,
+    /// It may have left already: taken up before, or due before a restore was released.
+    pub doubtful: bool,
     pub(crate) traceparent: Option<String>,
+    /// Before it was taken up: the lease is never shorter than this process believes.
     pub(crate) since: Instant,
 }
 
@@ -53,7 +56,7 @@ impl Operations {
         telemetry::continue_trace(&span, taken.traceparent.as_deref());
         let done = async {
             let attempt = self.attempt(&taken).await;
-            self.record(&taken, attempt).await
+            self.db.in_time(self.record(&taken, attempt)).await
         };
         if let Err(error) = done.instrument(span).await {
             tracing::warn!(effect = %taken.id, error = %foundation::db::Chain(&error), "a reminder is tried again after its lease");
@@ -71,7 +74,7 @@ impl Operations {
         let Some(phone) = resolved.contact.as_ref().map(|contact| contact.phone.clone()) else {
             return Attempt::Not(State::NoContact);
         };
-        if taken.attempts > 1 {
+        if taken.doubtful {
             match self.gateway.find(taken.id).await {
                 Found::Accepted | Found::Delivered => return Attempt::Accepted { phone },
                 Found::Failed => return Attempt::Not(State::Failed),
@@ -79,7 +82,7 @@ impl Operations {
                 Found::Absent => {}
             }
         }
-        match self.may_leave(taken, &resolved).await {
+        match self.db.in_time(self.may_leave(taken, &resolved)).await {
             Ok(true) => {}
             Ok(false) => return Attempt::Not(State::Superseded),
             Err(_) => return Attempt::Again,
@@ -132,7 +135,7 @@ impl Operations {
                 }
             }
             Attempt::Not(state) => {
-                let changed = store::ended(&mut tx, taken.id, state).await?;
+                let changed = store::ended(&mut tx, taken.id, taken.attempts, state).await?;
                 if changed && matches!(state, State::NoContact | State::Failed) {
                     super::receipts::not_reached(&mut tx, taken.id, state).await?;
                 }

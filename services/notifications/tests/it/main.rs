@@ -5,10 +5,10 @@
 use foundation::db::{self, Db};
 use foundation::{clock, id};
 use local::testing::{eventually, run};
-use notifications::domain::{Card, Kind, Target};
+use notifications::domain::{Card, Kind, State, Target};
 use notifications::operations::calls;
 use notifications::operations::hear::{Asked, Rung, rung_fired};
-use notifications::store::{free_orphans, take, take_tasks};
+use notifications::store::{accepted, ended, free_orphans, take, take_tasks, undeliverable};
 use notifications::{Error, SCHEMA};
 
 async fn database() -> (Db, secrecy::SecretString) {
@@ -72,6 +72,12 @@ fn what_a_dead_process_had_taken_up_is_free_within_a_second() {
     run(async {
         let (db, url) = database().await;
         hear(&db, &rung(&db).await).await;
+        // Only a session that is older than a lease may say that another process is gone.
+        let settled = "select backend_start < clock_timestamp() - interval '4 s' from pg_stat_activity where pid = pg_backend_pid()";
+        eventually("the session is old enough", || async {
+            sqlx::query_scalar(settled).fetch_one(&db.work).await.unwrap()
+        })
+        .await;
         let dying = db::connect(&url, SCHEMA).await.unwrap();
         assert_eq!(take(&dying, 10).await.unwrap().len(), 2);
         dying.rpc.close().await;
@@ -114,5 +120,41 @@ fn a_call_is_recorded_once_and_told_to_others() {
         assert!(matches!(again, Err(Error::Task("recorded"))));
         let told: i64 = sqlx::query_scalar("select count(*) from outbox").fetch_one(&mut *tx).await.unwrap();
         assert_eq!(told, 1);
+    });
+}
+
+#[test]
+fn nothing_is_taken_up_while_a_restore_is_held_and_then_the_gateway_is_asked_first() {
+    run(async {
+        let (db, _) = database().await;
+        hear(&db, &rung(&db).await).await;
+        sqlx::query("update log_head set held_at = now()").execute(&db.work).await.unwrap();
+        assert!(take(&db, 10).await.unwrap().is_empty());
+        assert!(take_tasks(&db).await.unwrap().is_empty());
+        let leaving: i64 = sqlx::query_scalar("select count(*) from leaving").fetch_one(&db.work).await.unwrap();
+        assert_eq!(leaving, 3, "two reminders and a call wait");
+        sqlx::query("update log_head set held_at = null, released_at = now()").execute(&db.work).await.unwrap();
+        let taken = take(&db, 10).await.unwrap();
+        assert!(taken.len() == 2 && taken.iter().all(|message| message.doubtful));
+        hear(&db, &rung(&db).await).await;
+        assert!(!take(&db, 1).await.unwrap()[0].doubtful, "what is due after the release never left before");
+        assert_eq!(take_tasks(&db).await.unwrap().len(), 2);
+    });
+}
+
+#[test]
+fn a_stale_attempt_neither_ends_a_message_nor_touches_an_accepted_one() {
+    run(async {
+        let (db, _) = database().await;
+        hear(&db, &rung(&db).await).await;
+        take(&db, 1).await.unwrap();
+        let id =
+            sqlx::query_scalar("select id from message where state = 'sending'").fetch_one(&db.work).await.unwrap();
+        let mut tx = db.begin().await.unwrap();
+        assert!(!ended(&mut tx, id, 2, State::Superseded).await.unwrap(), "the lease is another's");
+        let now = clock::now(&mut tx).await.unwrap();
+        assert!(accepted(&mut tx, id, "138****0000", now).await.unwrap());
+        assert!(!ended(&mut tx, id, 1, State::Failed).await.unwrap(), "the gateway has it");
+        assert!(undeliverable(&mut tx, id).await.unwrap());
     });
 }

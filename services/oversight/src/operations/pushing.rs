@@ -33,7 +33,10 @@ pub struct Taken {
     pub(crate) ladder: Uuid,
     pub(crate) due_at: Timestamp,
     pub(crate) fault_after: TimeDelta,
-    pub(crate) first_sent_at: Option<Timestamp>,
+    /// 阳光+ had it before it and did not take it.
+    pub offered: bool,
+    /// It may have left already: taken up before, or due before a restore was released.
+    pub doubtful: bool,
     pub(crate) released: bool,
     pub(crate) attempts: i32,
     pub(crate) traceparent: Option<String>,
@@ -50,6 +53,13 @@ pub struct TakenCorrection {
     pub(crate) since: Instant,
 }
 
+/// What 阳光+ has of a document.
+enum Found {
+    Receipt(Receipt),
+    Nothing,
+    Unknown,
+}
+
 impl Operations {
     /// Pushes one case, or holds it, or leaves it for a later attempt.
     pub async fn push(&self, taken: Taken) {
@@ -61,46 +71,57 @@ impl Operations {
     }
 
     async fn attempt(&self, taken: &Taken) -> Result<(), Error> {
-        let now = clock::now(&mut *self.db.work.acquire().await?).await?;
-        let (due_at, fault_after) = (taken.due_at, taken.fault_after);
-        let leaving = Leaving { due_at, fault_after, first_sent_at: taken.first_sent_at, released: taken.released };
-        if !leaves(leaving, now) {
-            tracing::warn!(effect = %taken.id, "the platform itself was late: the case waits for the centre's release");
-            return Ok(store::hold(&self.db, taken.id, taken.attempts).await?);
-        }
+        let again = |offered| {
+            let work = store::again(&self.db, taken.id, taken.attempts, backoff(taken.attempts), offered);
+            async move { Ok(self.db.in_time(work).await?) }
+        };
         let matter = match self.matter(taken).await {
             Ok(matter) => matter,
             Err(error) => {
-                store::again(&self.db, taken.id, taken.attempts, backoff(taken.attempts)).await?;
+                again(false).await?;
                 return Err(error);
             }
         };
-        // Marked as sent before the timeline is read: an annulment is on the timeline, or it makes a correction.
-        let in_time = taken.since.elapsed() <= LEASE / 2;
-        if !in_time || !store::first_sent(&self.db, taken.id, taken.attempts).await? {
-            return Ok(store::again(&self.db, taken.id, taken.attempts, backoff(taken.attempts)).await?);
+        match self.earlier(taken.id, taken.doubtful).await {
+            Found::Receipt(receipt) => return self.db.in_time(self.record(taken, &receipt)).await,
+            Found::Nothing => {}
+            Found::Unknown => return again(false).await,
         }
-        let document = self.document(taken, matter).await?;
-        match self.hand_over(&document, taken.attempts, taken.since).await {
-            Some(receipt) => self.record(taken, &receipt).await,
-            None => Ok(store::again(&self.db, taken.id, taken.attempts, backoff(taken.attempts)).await?),
+        if !self.db.in_time(self.may_leave(taken)).await? {
+            tracing::warn!(effect = %taken.id, "the platform itself was late: the case waits for the centre's release");
+            return Ok(self.db.in_time(store::hold(&self.db, taken.id, taken.attempts)).await?);
+        }
+        // Marked as sent before the timeline is read: an annulment is on the timeline, or it makes a correction.
+        if !self.db.in_time(store::first_sent(&self.db, taken.id, taken.attempts)).await? {
+            return Ok(());
+        }
+        let document = self.db.in_time(self.document(taken, matter)).await?;
+        // A process that slept through its lease must not act on it.
+        if taken.since.elapsed() > LEASE / 2 {
+            return again(false).await;
+        }
+        match self.platform.push(&document).await {
+            Some(receipt) => self.db.in_time(self.record(taken, &receipt)).await,
+            None => again(true).await,
         }
     }
 
-    /// The receipt, or none when it is not known to have arrived.
-    async fn hand_over(&self, document: &Document, attempts: i32, since: Instant) -> Option<Receipt> {
-        if attempts > 1 {
-            match self.platform.find(document.id).await {
-                Ok(Some(receipt)) => return Some(receipt),
-                Ok(None) => {}
-                Err(()) => return None,
-            }
+    /// What 阳光+ has of a document that may have left before.
+    async fn earlier(&self, id: Uuid, doubtful: bool) -> Found {
+        if !doubtful {
+            return Found::Nothing;
         }
-        // A process that slept through its lease must not act on it.
-        if since.elapsed() > LEASE / 2 {
-            return None;
+        match self.platform.find(id).await {
+            Ok(Some(receipt)) => Found::Receipt(receipt),
+            Ok(None) => Found::Nothing,
+            Err(()) => Found::Unknown,
         }
-        self.platform.push(document).await
+    }
+
+    async fn may_leave(&self, taken: &Taken) -> sqlx::Result<bool> {
+        let now = clock::now(&mut *self.db.work.acquire().await?).await?;
+        let Taken { due_at, fault_after, offered, released, .. } = *taken;
+        Ok(leaves(Leaving { due_at, fault_after, offered, released }, now))
     }
 
     async fn matter(&self, taken: &Taken) -> Result<ResolveTargetResponse, Error> {
@@ -151,11 +172,18 @@ impl Operations {
             timeline: Vec::new(),
             text: taken.text.clone(),
         };
-        let recorded = match self.hand_over(&document, taken.attempts, taken.since).await {
-            Some(receipt) => store::corrected(&self.db, taken.id, &receipt.receipt).await,
-            None => store::correct_again(&self.db, taken.id, taken.attempts, backoff(taken.attempts)).await,
+        let receipt = match self.earlier(taken.id, taken.attempts > 1).await {
+            Found::Receipt(receipt) => Some(receipt),
+            Found::Nothing if taken.since.elapsed() <= LEASE / 2 => self.platform.push(&document).await,
+            Found::Nothing | Found::Unknown => None,
         };
-        if let Err(error) = recorded {
+        let recorded = async {
+            match receipt {
+                Some(receipt) => store::corrected(&self.db, taken.id, &receipt.receipt).await,
+                None => store::correct_again(&self.db, taken.id, taken.attempts, backoff(taken.attempts)).await,
+            }
+        };
+        if let Err(error) = self.db.in_time(recorded).await {
             tracing::warn!(correction = %taken.id, error = %Chain(&error), "a correction is sent again after its lease");
         }
     }

@@ -7,7 +7,7 @@ use foundation::{clock, id};
 use local::testing::run;
 use oversight::domain::texts::Card;
 use oversight::operations::{NewCase, correct, open_case, release};
-use oversight::store::{first_sent, hold, pushed, take, take_corrections};
+use oversight::store::{again, first_sent, hold, pushed, take, take_corrections};
 use oversight::{Error, SCHEMA};
 use proto::oversight::v1::CaseState;
 
@@ -92,5 +92,39 @@ fn a_card_annulled_after_the_push_makes_one_correction_and_before_it_none() {
         annul("after").await;
         annul("after").await;
         assert_eq!(take_corrections(&db).await.unwrap().len(), 1);
+    });
+}
+
+#[test]
+fn only_what_the_platform_did_not_take_is_its_own_delay() {
+    run(async {
+        let db = database().await;
+        open(&db, &case(&db).await).await;
+        let offered = async || {
+            sqlx::query("update case_file set attempt_at = now() - interval '1 s'").execute(&db.work).await.unwrap();
+            let taken = take(&db).await.unwrap().remove(0);
+            (taken.offered, taken.doubtful)
+        };
+        assert_eq!(offered().await, (false, false));
+        let id = sqlx::query_scalar("select id from case_file").fetch_one(&db.work).await.unwrap();
+        again(&db, id, 1, chrono::TimeDelta::zero(), false).await.unwrap();
+        assert_eq!(offered().await, (false, true), "we failed before it was offered");
+        again(&db, id, 2, chrono::TimeDelta::zero(), true).await.unwrap();
+        assert_eq!(offered().await, (true, true));
+    });
+}
+
+#[test]
+fn nothing_is_taken_up_while_a_restore_is_held() {
+    run(async {
+        let db = database().await;
+        open(&db, &case(&db).await).await;
+        sqlx::query("update log_head set held_at = now()").execute(&db.work).await.unwrap();
+        assert!(take(&db).await.unwrap().is_empty());
+        sqlx::query("update log_head set held_at = null, released_at = now()").execute(&db.work).await.unwrap();
+        assert!(
+            take(&db).await.unwrap().remove(0).doubtful,
+            "it may have left before the restore: 阳光+ is asked first"
+        );
     });
 }
