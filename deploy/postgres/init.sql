@@ -7,6 +7,7 @@ select
   -- Nobody holds locks while the network decides; migrations lift both limits for themselves.
   format('alter role %I set idle_in_transaction_session_timeout = %L', role, '5s'),
   format('alter role %I set transaction_timeout = %L', role, '15s'),
+  format('alter role %I connection limit 100', role),
   -- `locale` sets lc_ctype as well: where that is C, pg_trgm finds nothing in Chinese text, whatever the provider.
   format('create database %I owner %I template template0 encoding %L locale_provider builtin locale %L',
     role, role, 'UTF8', 'C.UTF-8'),

@@ -55,7 +55,7 @@ fn a_restored_dispatch_lets_nothing_leave_until_it_is_released() {
         assert!(!seen(), "it has left although dispatch is held");
         let release = ReleaseHoldRequest { request_id: request_id() };
         let released = ops.call(release, async |request| hold.clone().release_hold(request).await).await.unwrap();
-        assert!(released.hold_time.is_none() && released.release_time.is_some());
+        assert!(released.hold_time.is_none());
         eventually("the reminder leaves after the release", || async { seen() }).await;
         stack.stop().await;
     });

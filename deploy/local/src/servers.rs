@@ -190,6 +190,8 @@ pub async fn create_database(servers: &Servers, name: &str, password: &str) -> a
         format!("create role {name} login password '{password}'"),
         format!("alter role {name} set idle_in_transaction_session_timeout = '5s'"),
         format!("alter role {name} set transaction_timeout = '15s'"),
+        // What was given up may run on in the server for a while: no service takes up every connection.
+        format!("alter role {name} connection limit 100"),
         format!("create database {name} owner {name}"),
     ] {
         execute(&mut connection, statement).await.with_context(|| format!("cannot make the database {name}"))?;

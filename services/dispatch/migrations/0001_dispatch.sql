@@ -79,7 +79,7 @@ comment on column whistle.handle_by is 'By when it shall be handled';
 comment on column whistle.withdraw_reason is 'Set when withdrawn';
 comment on column whistle.version is 'Grows with every change';
 create index whistle_area on whistle (area text_pattern_ops, id desc);
-create unique index whistle_open on whistle (grievance_id) where state = 'open';
+create unique index whistle_open on whistle (grievance_id, area) where state = 'open';
 
 create table assignment (
     id uuid primary key,

@@ -7,7 +7,9 @@ create table log_head (
     cluster text not null,
     held_at timestamptz,
     whole_until text,
-    released_at timestamptz
+    whole_position bigint,
+    lost boolean not null default false,
+    doubtful_before timestamptz
 );
 comment on table log_head is 'The one row under whose lock facts are numbered';
 comment on column log_head.one is 'Keeps it one row';
@@ -15,8 +17,10 @@ comment on column log_head.log_id is 'Identity of the log; changes when the data
 comment on column log_head.position is 'Position of the newest placed fact';
 comment on column log_head.cluster is 'The server and database that log_id belongs to, as cluster() names them';
 comment on column log_head.held_at is 'Since when nothing leaves the house, after a restore; null when it may';
-comment on column log_head.whole_until is 'While held: the cluster after which something may be missing';
-comment on column log_head.released_at is 'When ops last let go: what was due before may have left already, and is asked for outside first';
+comment on column log_head.whole_until is 'The cluster that the log was last kept on before the server changed; processes that ran then testify';
+comment on column log_head.whole_position is 'How far the log had come when the change was found: whoever had seen more misses something';
+comment on column log_head.lost is 'A process that ran before the change misses something';
+comment on column log_head.doubtful_before is 'What was due before may have left already without our knowing, and is asked for outside first';
 
 create table outbox (
     id bigint generated always as identity primary key,

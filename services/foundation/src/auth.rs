@@ -8,11 +8,12 @@ mod credentials;
 mod keys;
 mod rates;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use http::HeaderMap;
 use proto::access::{self, Relation, Role};
 use serde::Deserialize;
@@ -128,7 +129,7 @@ impl Auth {
     }
 
     /// The caller, if this request may be made; none where anybody may make it.
-    pub(crate) async fn admit(&self, path: &str, headers: &HeaderMap) -> Result<Option<Caller>, Status> {
+    async fn admit(&self, path: &str, headers: &HeaderMap) -> Result<Option<Caller>, Status> {
         let authorization = headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         if OPEN.iter().any(|prefix| path.starts_with(prefix)) {
             return Ok(None);
@@ -162,18 +163,43 @@ fn holds(claims: &Claims, (role, relation): &(Role, Relation)) -> bool {
     named && !matches!(relation, Relation::Workload(name) if claims.sub != *name)
 }
 
+/// Marks a request that was let in.
+#[derive(Clone)]
+struct Admitted;
+
+impl Auth {
+    /// Lets a request in, with its caller, or says why not. Before anybody reads its body; counted once.
+    pub(crate) async fn let_in(&self, request: &mut Request) -> Result<(), Status> {
+        if request.extensions().get::<Admitted>().is_some() {
+            return Ok(());
+        }
+        let admitted = self.admit(request.uri().path(), request.headers()).await;
+        if let Some(caller) = self.rates.check(admitted, address(request))? {
+            request.extensions_mut().insert(caller);
+        }
+        request.extensions_mut().insert(Admitted);
+        Ok(())
+    }
+}
+
+fn address(request: &Request) -> Option<IpAddr> {
+    let peer = request.extensions().get::<TcpConnectInfo>();
+    peer.and_then(TcpConnectInfo::remote_addr).map(|address| address.ip())
+}
+
 /// The layer before every handler.
 pub async fn layer(State(auth): State<Auth>, mut request: Request, next: Next) -> Response {
-    let admitted = auth.admit(request.uri().path(), request.headers()).await;
-    let address = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
-    match auth.rates.check(admitted, address.map(|address| address.ip())) {
-        Ok(caller) => {
-            if let Some(caller) = caller {
-                request.extensions_mut().insert(caller);
-            }
-            next.run(request).await
-        }
+    match auth.let_in(&mut request).await {
+        Ok(()) => next.run(request).await,
         Err(status) => status.into_http(),
+    }
+}
+
+/// The layer before pages that look after their own credentials: counts whoever asks for them.
+pub async fn strangers(State(auth): State<Auth>, request: Request, next: Next) -> Response {
+    match auth.rates.check(Ok(None), address(&request)) {
+        Ok(_) => next.run(request).await,
+        Err(status) => (http::StatusCode::TOO_MANY_REQUESTS, status.message().to_owned()).into_response(),
     }
 }
 

@@ -69,7 +69,7 @@ pub async fn run(db: Db, bus: Bus, routes: Routes, source: Source, stop: Stop) -
 /// Reads and applies one page; true when there is more to read at once.
 async fn pass(db: Db, bus: Bus, routes: Routes, source: Source) -> anyhow::Result<bool> {
     // A dead letter that cannot be replayed now holds up nobody else.
-    if let Err(error) = db.in_time(inbox::replay(&db, &routes)).await {
+    if let Err(error) = inbox::replay(&db, &routes).await {
         tracing::warn!(%error, "parked facts are replayed later");
     }
     let mark = db.in_time(watermark(&db, routes.consumer, &source.name)).await?;
@@ -98,7 +98,7 @@ async fn pass(db: Db, bus: Bus, routes: Routes, source: Source) -> anyhow::Resul
     Ok(reached == Some(next) && read == usize::try_from(LIMIT)?)
 }
 
-/// Applies what the inbox lacks; returns the position of the first fact that must come again. It holds up no other.
+/// Applies what the inbox lacks; returns the position of the first fact that must come again. It holds up no other of its page.
 async fn apply(db: &Db, routes: &Routes, facts: Vec<Fact>) -> sqlx::Result<Option<i64>> {
     let mut stuck = None;
     for fact in db.in_time(inbox::missing(db, routes.consumer, facts)).await? {

@@ -55,11 +55,11 @@ pub struct Parked {
     pub reason: Option<String>,
 }
 
-/// What is parked, oldest first.
+/// What is parked, oldest first, at most 1000.
 pub async fn parked(connection: &mut PgConnection) -> sqlx::Result<Vec<Parked>> {
     sqlx::query_as!(
         Parked,
-        "select event_id, subject, aggregate_id, received_at, reason from inbox where state <> 'done' order by arrival"
+        "select event_id, subject, aggregate_id, received_at, reason from inbox where state <> 'done' order by arrival limit 1000"
     )
     .fetch_all(connection)
     .await

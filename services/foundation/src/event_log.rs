@@ -38,30 +38,51 @@ impl EventLog {
         let after = if after < 0 { confirmed } else { after };
         let given = topology::subjects(self.publisher, &request.consumer).into_iter().map(str::to_owned);
         let heard = |subject: &String| request.subjects.is_empty() || request.subjects.contains(subject);
-        let subjects: Vec<String> = given.filter(heard).collect();
-        let rows = sqlx::query!(
-            r#"select position as "position!", event_id, subject, aggregate_id, payload, occurred_at, traceparent
-               from outbox where position > $1 and subject = any($2) order by position limit $3"#,
-            after,
-            &subjects,
-            limit
-        )
-        .fetch_all(&mut *tx)
-        .await?;
+        let (subjects, withheld): (Vec<_>, Vec<_>) = given.partition(heard);
+        let events = facts(&mut tx, after, &subjects, limit).await?;
+        let barred = first(&mut tx, after, &withheld).await?;
         tx.commit().await?;
-        let full = i64::try_from(rows.len()).is_ok_and(|rows| rows == limit);
-        let next = rows.last().filter(|_| full).map_or(head.position, |row| row.position);
-        let events = rows.into_iter().map(|row| LoggedEvent {
-            position: row.position,
-            event_id: row.event_id.to_string(),
-            subject: row.subject,
-            aggregate_id: row.aggregate_id,
-            payload: row.payload.into(),
-            occurred_at: Some(clock::to_wire(row.occurred_at)),
-            traceparent: row.traceparent.unwrap_or_default(),
-        });
-        Ok(ReadResponse { log_id, head: head.position, events: events.collect(), next })
+        let full = i64::try_from(events.len()).is_ok_and(|events| events == limit);
+        let next = events.last().filter(|_| full).map_or(head.position, |event| event.position);
+        let next = barred.map_or(next, |barred| next.min(barred - 1));
+        Ok(ReadResponse { log_id, head: head.position, events, next })
     }
+}
+
+async fn facts(tx: &mut PgConnection, after: i64, subjects: &[String], limit: i64) -> sqlx::Result<Vec<LoggedEvent>> {
+    let rows = sqlx::query!(
+        r#"select position as "position!", event_id, subject, aggregate_id, payload, occurred_at, traceparent
+           from outbox where position > $1 and subject = any($2) order by position limit $3"#,
+        after,
+        subjects,
+        limit
+    )
+    .fetch_all(tx)
+    .await?;
+    let events = rows.into_iter().map(|row| LoggedEvent {
+        position: row.position,
+        event_id: row.event_id.to_string(),
+        subject: row.subject,
+        aggregate_id: row.aggregate_id,
+        payload: row.payload.into(),
+        occurred_at: Some(clock::to_wire(row.occurred_at)),
+        traceparent: row.traceparent.unwrap_or_default(),
+    });
+    Ok(events.collect())
+}
+
+/// Where the first fact of these subjects stands. A newer replica of the reader hears them: the watermark that they share waits
+/// for it.
+async fn first(tx: &mut PgConnection, after: i64, subjects: &[String]) -> sqlx::Result<Option<i64>> {
+    if subjects.is_empty() {
+        return Ok(None);
+    }
+    let first = sqlx::query_scalar!(
+        "select min(position) from outbox where position > $1 and subject = any($2)",
+        after,
+        subjects
+    );
+    first.fetch_one(tx).await
 }
 
 /// Everything up to `after` was handled by the consumer; returns what it has confirmed by now.

@@ -132,11 +132,12 @@ async fn in_transaction(db: &Db, routes: &Routes, fact: Fact) -> Result<(), Retr
 async fn dispatch(tx: &mut PgConnection, routes: &Routes, fact: Fact) -> Result<(), Failure> {
     match routes.handlers.get(fact.subject.as_str()) {
         Some(handler) => {
-            let handled = AssertUnwindSafe(handler(tx, fact)).catch_unwind().await;
+            let handled = AssertUnwindSafe(async move { handler(tx, fact).await }).catch_unwind().await;
             // One fact that breaks its handler must not take the process down again and again.
             handled.unwrap_or_else(|_| Err(Failure::Park("its handler panicked: the log has the message".into())))
         }
-        None => Err(Failure::Park("nobody here hears this subject".into())),
+        // A newer replica gave the consumer one more subject: it will hear the fact.
+        None => Err(Failure::Retry("nobody here hears this subject".into())),
     }
 }
 
@@ -193,40 +194,45 @@ pub async fn missing(db: &Db, consumer: &str, facts: Vec<Fact>) -> sqlx::Result<
 
 /// Applies the dead letters that ops asked to replay, oldest first; the first that fails parks again with its followers.
 pub async fn replay(db: &Db, routes: &Routes) -> Result<(), Retry> {
-    loop {
-        let mut tx = db.begin().await?;
-        let next = sqlx::query!(
-            r#"select event_id, subject, aggregate_id, payload as "payload!", traceparent, received_at
-               from inbox next where consumer = $1 and state = 'replay' and not exists (
-                   select from inbox earlier where earlier.consumer = $1 and earlier.aggregate_id = next.aggregate_id
-                   and earlier.state = 'parked' and earlier.arrival < next.arrival)
-               order by arrival limit 1 for update"#,
-            routes.consumer
-        )
-        .fetch_optional(&mut *tx)
-        .await?;
-        let Some(row) = next else { return Ok(()) };
-        let fact = Fact {
-            id: row.event_id,
-            subject: row.subject,
-            aggregate: row.aggregate_id,
-            payload: row.payload.into(),
-            traceparent: row.traceparent,
-            occurred_at: row.received_at,
-            position: 0,
-        };
-        match dispatch(&mut tx, routes, fact.clone()).await {
-            Ok(()) => {
-                done(&mut tx, routes.consumer, &fact).await?;
-                db.commit(tx).await?;
-            }
-            Err(Failure::Retry(error)) => return Err(Retry(error)),
-            Err(Failure::Park(reason)) => {
-                tx.rollback().await?;
-                park_all(db, routes.consumer, &fact, &reason).await?;
-            }
+    while db.in_time(replay_next(db, routes)).await? {}
+    Ok(())
+}
+
+/// False when there is none.
+async fn replay_next(db: &Db, routes: &Routes) -> Result<bool, Retry> {
+    let mut tx = db.begin().await?;
+    let next = sqlx::query!(
+        r#"select event_id, subject, aggregate_id, payload as "payload!", traceparent, received_at
+           from inbox next where consumer = $1 and state = 'replay' and not exists (
+               select from inbox earlier where earlier.consumer = $1 and earlier.aggregate_id = next.aggregate_id
+               and earlier.state = 'parked' and earlier.arrival < next.arrival)
+           order by arrival limit 1 for update"#,
+        routes.consumer
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    let Some(row) = next else { return Ok(false) };
+    let fact = Fact {
+        id: row.event_id,
+        subject: row.subject,
+        aggregate: row.aggregate_id,
+        payload: row.payload.into(),
+        traceparent: row.traceparent,
+        occurred_at: row.received_at,
+        position: 0,
+    };
+    match dispatch(&mut tx, routes, fact.clone()).await {
+        Ok(()) => {
+            done(&mut tx, routes.consumer, &fact).await?;
+            db.commit(tx).await?;
+        }
+        Err(Failure::Retry(error)) => return Err(Retry(error)),
+        Err(Failure::Park(reason)) => {
+            tx.rollback().await?;
+            park_all(db, routes.consumer, &fact, &reason).await?;
         }
     }
+    Ok(true)
 }
 
 async fn done(tx: &mut PgConnection, consumer: &str, fact: &Fact) -> sqlx::Result<()> {

@@ -6,7 +6,7 @@ use proto::ops::v1::hold_service_server::{HoldService, HoldServiceServer};
 use sqlx::PgConnection;
 use tonic::{Request, Response, Status};
 
-use crate::clock::{Timestamp, to_wire};
+use crate::clock::to_wire;
 use crate::db::Db;
 use crate::page::Page;
 use crate::rpc::{Server, Violations, internal, once, wrong_state};
@@ -99,9 +99,8 @@ impl HoldService for Ops {
 }
 
 async fn hold(connection: &mut PgConnection) -> sqlx::Result<wire::Hold> {
-    let row = sqlx::query!("select held_at, released_at from log_head").fetch_one(connection).await?;
-    let wire = |at: Option<Timestamp>| at.map(to_wire);
-    Ok(wire::Hold { hold_time: wire(row.held_at), release_time: wire(row.released_at) })
+    let held_at = sqlx::query_scalar!("select held_at from log_head").fetch_one(connection).await?;
+    Ok(wire::Hold { hold_time: held_at.map(to_wire) })
 }
 
 async fn leaving(connection: &mut PgConnection, page: &Page) -> sqlx::Result<Vec<(uuid::Uuid, wire::HeldEffect)>> {
@@ -129,7 +128,8 @@ async fn leaving(connection: &mut PgConnection, page: &Page) -> sqlx::Result<Vec
 /// Lets go; false when nothing was held.
 async fn released(tx: &mut PgConnection) -> sqlx::Result<bool> {
     let released = sqlx::query!(
-        "update log_head set held_at = null, whole_until = null, released_at = clock_timestamp()
+        "update log_head set held_at = null, whole_until = null, whole_position = null, lost = false,
+             doubtful_before = clock_timestamp()
          where held_at is not null"
     );
     Ok(released.execute(tx).await?.rows_affected() == 1)

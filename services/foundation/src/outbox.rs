@@ -59,6 +59,12 @@ pub async fn announce(tx: &mut PgConnection, facts: Vec<Announcement>) -> sqlx::
 
 /// Numbers all committed facts. Any replica may do it at any time.
 pub async fn place(db: &Db) -> sqlx::Result<()> {
-    while sqlx::query_scalar!(r#"select place() as "placed!""#).fetch_one(&db.work).await? > 0 {}
-    Ok(())
+    loop {
+        let place = sqlx::query!(r#"select place() as "placed!", position from log_head"#);
+        let head = db.in_time(place.fetch_one(&db.work)).await?;
+        if head.placed == 0 {
+            db.witness.advanced(head.position);
+            return Ok(());
+        }
+    }
 }

@@ -43,7 +43,7 @@ pub async fn run(db: Db, bus: Bus, stop: Stop) -> anyhow::Result<()> {
 }
 
 async fn pass(db: &Db, bus: &Bus) -> anyhow::Result<()> {
-    db.in_time(outbox::place(db)).await?;
+    outbox::place(db).await?;
     while bus.connected() && publish(db, bus).await? {}
     Ok(())
 }
@@ -62,7 +62,6 @@ async fn publish(db: &Db, bus: &Bus) -> anyhow::Result<bool> {
 /// The cursor, and a batch of what is past it.
 async fn unpublished(db: &Db) -> sqlx::Result<(i64, Vec<Fact>)> {
     let relay = sqlx::query!("select cursor, position from relay, log_head").fetch_one(&db.work).await?;
-    db.witness.advanced(relay.position);
     if relay.cursor == relay.position {
         return Ok((relay.cursor, Vec::new()));
     }

@@ -101,11 +101,12 @@ impl Server {
             .calls
             .into_axum_router()
             .layer(middleware::from_fn(say_which_limit))
-            .layer(middleware::from_fn_with_state(auth, crate::auth::layer))
+            .layer(middleware::from_fn_with_state(auth.clone(), crate::auth::layer))
             .layer(tonic_web::GrpcWebLayer::new())
             .layer(middleware::from_fn_with_state(transcoder, json::layer))
             .layer(middleware::from_fn(traced));
-        let router = self.pages.fallback_service(calls);
+        let pages = self.pages.layer(middleware::from_fn_with_state(auth, crate::auth::strangers));
+        let router = pages.fallback_service(calls);
         tonic::transport::Server::builder()
             .accept_http1(true)
             .timeout(TIMEOUT)

@@ -97,7 +97,7 @@ create index call_task_open on call_task (list_id) where state = 'open';
 create or replace view leaving as
     select id, 'sms' as kind, assignment_id, target, due_at from message where state in ('queued', 'sending')
     union all
-    select id, 'call', assignment_id, callee, due_at from call_task where state = 'resolving';
+    select id, 'call', assignment_id, callee, due_at from call_task where state in ('resolving', 'open');
 
 create table alarm (
     id uuid primary key,

@@ -67,7 +67,7 @@ pub async fn take(db: &Db, limit: i64) -> Result<Vec<Taken>, Error> {
                      exists (select from message later where later.assignment_id = m.assignment_id
                              and later.ladder_id = m.ladder_id and later.target = m.target
                              and later.rung > m.rung) as "overtaken!",
-                     attempts > 1 or due_at < (select coalesce(released_at, '-infinity') from log_head) as "doubtful!""#,
+                     attempts > 1 or due_at < (select coalesce(doubtful_before, '-infinity') from log_head) as "doubtful!""#,
         limit,
         &*db.instance
     )
@@ -217,14 +217,14 @@ pub async fn take_tasks(db: &Db) -> sqlx::Result<Vec<Resolving>> {
 }
 
 /// A task is taken up again after a while.
-pub async fn task_again(tx: &mut PgConnection, id: Uuid, after: TimeDelta) -> sqlx::Result<()> {
+pub async fn task_again(db: &Db, id: Uuid, after: TimeDelta) -> sqlx::Result<()> {
     sqlx::query!(
         "update call_task set taken_by = null, attempt_at = clock_timestamp() + $2::bigint * interval '1 ms'
          where id = $1 and state = 'resolving'",
         id,
         after.num_milliseconds()
     )
-    .execute(tx)
+    .execute(&db.work)
     .await?;
     Ok(())
 }

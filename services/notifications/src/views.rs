@@ -39,7 +39,7 @@ pub async fn call_task(tx: &mut PgConnection, id: Uuid) -> Result<wire::CallTask
     tasks.into_iter().next().map(|(_, task)| task).ok_or_else(|| Error::NotFound(format!("call task {id}")))
 }
 
-/// Call tasks, newest first, each with its place in the list.
+/// Call tasks, newest first, each with its place in the list; none to be made while a restore is held: some were.
 pub async fn call_tasks(
     tx: &mut PgConnection,
     only: Option<Uuid>,
@@ -49,6 +49,7 @@ pub async fn call_tasks(
 ) -> Result<Vec<(Uuid, wire::CallTask)>, Error> {
     let rows = sqlx::query!(
         "select * from call_task where state <> 'resolving' and ($1::uuid is null or id = $1)
+         and not (state = 'open' and $1 is null and (select held_at is not null from log_head))
          and ($2::text is null or state = $2) and list_id < $3 order by list_id desc limit $4",
         only,
         asked.map(Task::word),

@@ -60,7 +60,7 @@ pub async fn take(db: &Db) -> sqlx::Result<Vec<Taken>> {
              and not (select held_at is not null from log_head) order by attempt_at limit 16 for update skip locked)
          returning id, whistle_id, assignment_id, ladder_id, due_at, platform_fault_after_ms, released, attempts, traceparent,
                    offered_at is not null as "offered!",
-                   attempts > 1 or due_at < (select coalesce(released_at, '-infinity') from log_head) as "doubtful!""#,
+                   attempts > 1 or due_at < (select coalesce(doubtful_before, '-infinity') from log_head) as "doubtful!""#,
         &*db.instance
     )
     .fetch_all(&db.work)
@@ -86,13 +86,17 @@ pub async fn take(db: &Db) -> sqlx::Result<Vec<Taken>> {
 pub async fn take_corrections(db: &Db) -> sqlx::Result<Vec<TakenCorrection>> {
     let since = Instant::now();
     let rows = sqlx::query!(
-        "update correction set attempts = attempts + 1, taken_by = $1, attempt_at = clock_timestamp() + interval '4 s'
+        r#"update correction set attempts = attempts + 1, taken_by = $1, attempt_at = clock_timestamp() + interval '4 s'
          where id in (
              select c.id from correction c join case_file f on f.id = c.case_id and f.state = 'pushed'
              where c.state = 'pending' and c.attempt_at <= (select clock_timestamp())
              and not (select held_at is not null from log_head)
              order by c.attempt_at limit 16 for update of c skip locked)
-         returning id, case_id, text, attempts",
+         returning id, case_id, text, attempts,
+             (select assignment_id from case_file where id = case_id) as "assignment!",
+             (select ladder_id from case_file where id = case_id) as "ladder!",
+             attempts > 1 or (select due_at from case_file where id = case_id)
+                 < (select coalesce(doubtful_before, '-infinity') from log_head) as "doubtful!""#,
         &*db.instance
     )
     .fetch_all(&db.work)
@@ -100,6 +104,9 @@ pub async fn take_corrections(db: &Db) -> sqlx::Result<Vec<TakenCorrection>> {
     let taken = rows.into_iter().map(|row| TakenCorrection {
         id: row.id,
         case: row.case_id,
+        assignment: row.assignment,
+        ladder: row.ladder,
+        doubtful: row.doubtful,
         text: row.text,
         attempts: row.attempts,
         since,

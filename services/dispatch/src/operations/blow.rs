@@ -108,7 +108,7 @@ async fn insert(tx: &mut PgConnection, blow: &Blow, loaded: &Loaded) -> Result<(
         "insert into whistle (id, grievance_id, area, matter, title, place, difficulty, state, blown_at, policy_version,
                               handle_by, version)
          values ($1, $2, $3, $4, $5, $6, $7, 'open', $8, $9, $10, 1)
-         on conflict (grievance_id) where state = 'open' do nothing",
+         on conflict (grievance_id, area) where state = 'open' do nothing",
         whistle.id.0,
         loaded.grievance.0,
         loaded.area,

@@ -40,7 +40,7 @@ impl Transcoder {
 }
 
 /// Passes everything that is not JSON through.
-pub async fn layer(State(transcoder): State<Transcoder>, request: Request, next: Next) -> Response {
+pub async fn layer(State(transcoder): State<Transcoder>, mut request: Request, next: Next) -> Response {
     let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if request.method() != Method::POST || !content_type.starts_with("application/json") {
         return next.run(request).await;
@@ -49,7 +49,7 @@ pub async fn layer(State(transcoder): State<Transcoder>, request: Request, next:
         return failed(&transcoder, &Status::unimplemented(format!("no method {}", request.uri().path())));
     };
     // Before the body: nobody reads what a stranger may not send.
-    if let Err(status) = transcoder.auth.admit(request.uri().path(), request.headers()).await {
+    if let Err(status) = transcoder.auth.let_in(&mut request).await {
         return failed(&transcoder, &status);
     }
     let request = match to_grpc(request, &method, transcoder.limit).await {

@@ -8,7 +8,7 @@ use proto::notifications::v1 as wire;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Operations, receipts};
+use super::{Operations, Resolved, receipts};
 use crate::announcements::{self, Effect};
 use crate::domain::{Card, Kind, Target, texts};
 use crate::error::Error;
@@ -22,9 +22,7 @@ impl Operations {
         for task in &tasks {
             if let Err(error) = self.open(task).await {
                 tracing::warn!(effect = %task.id, error = %Chain(&error), "a call task is opened later");
-                let mut tx = self.db.begin().await?;
-                store::task_again(&mut tx, task.id, TimeDelta::milliseconds(250)).await?;
-                self.db.commit(tx).await?;
+                self.db.in_time(store::task_again(&self.db, task.id, TimeDelta::milliseconds(250))).await?;
             }
         }
         Ok(tasks.len())
@@ -32,10 +30,14 @@ impl Operations {
 
     async fn open(&self, task: &Resolving) -> Result<(), Error> {
         let callee = Target::of(&task.callee).map_err(sqlx::Error::from)?;
-        let card = task.card.as_deref().map(Card::of).transpose().map_err(sqlx::Error::from)?;
         let resolved = self.resolve(task.assignment_id, task.ladder_id, callee).await?;
-        let (name, phone) = resolved.contact.map(|contact| (contact.name, contact.phone)).unwrap_or_default();
+        self.db.in_time(self.opened(task, callee, resolved)).await
+    }
+
+    async fn opened(&self, task: &Resolving, callee: Target, resolved: Resolved) -> Result<(), Error> {
+        let card = task.card.as_deref().map(Card::of).transpose().map_err(sqlx::Error::from)?;
         let kind = Kind::of(&task.ladder_kind).map_err(sqlx::Error::from)?;
+        let (name, phone) = resolved.contact.map(|contact| (contact.name, contact.phone)).unwrap_or_default();
         let script = texts::script(kind, card, callee, &name, &resolved.matter);
         let mut tx = self.db.begin().await?;
         sqlx::query!(

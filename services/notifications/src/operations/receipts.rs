@@ -18,19 +18,23 @@ impl Operations {
         let awaited = self.db.in_time(store::awaited(&self.db)).await?;
         for id in &awaited {
             let found = self.gateway.find(*id).await;
-            let mut tx = self.db.begin().await?;
-            match found {
-                Found::Delivered => store::delivered(&mut tx, *id).await?,
-                Found::Failed => {
-                    if store::undeliverable(&mut tx, *id).await? {
-                        not_reached(&mut tx, *id, State::Failed).await?;
-                    }
-                }
-                Found::Accepted | Found::Absent | Found::Unknown => store::ask_later(&mut tx, *id).await?,
-            }
-            self.db.commit(tx).await?;
+            self.db.in_time(self.receipt(*id, found)).await?;
         }
         Ok(awaited.len())
+    }
+
+    async fn receipt(&self, id: Uuid, found: Found) -> Result<(), Error> {
+        let mut tx = self.db.begin().await?;
+        match found {
+            Found::Delivered => store::delivered(&mut tx, id).await?,
+            Found::Failed => {
+                if store::undeliverable(&mut tx, id).await? {
+                    not_reached(&mut tx, id, State::Failed).await?;
+                }
+            }
+            Found::Accepted | Found::Absent | Found::Unknown => store::ask_later(&mut tx, id).await?,
+        }
+        Ok(self.db.commit(tx).await?)
     }
 }
 

@@ -133,7 +133,7 @@ fn nothing_is_taken_up_while_a_restore_is_held_and_then_the_gateway_is_asked_fir
         assert!(take_tasks(&db).await.unwrap().is_empty());
         let leaving: i64 = sqlx::query_scalar("select count(*) from leaving").fetch_one(&db.work).await.unwrap();
         assert_eq!(leaving, 3, "two reminders and a call wait");
-        sqlx::query("update log_head set held_at = null, released_at = now()").execute(&db.work).await.unwrap();
+        sqlx::query("update log_head set held_at = null, doubtful_before = now()").execute(&db.work).await.unwrap();
         let taken = take(&db, 10).await.unwrap();
         assert!(taken.len() == 2 && taken.iter().all(|message| message.doubtful));
         hear(&db, &rung(&db).await).await;

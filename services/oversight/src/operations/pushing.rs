@@ -48,6 +48,9 @@ pub struct Taken {
 pub struct TakenCorrection {
     pub(crate) id: Uuid,
     pub(crate) case: Uuid,
+    pub(crate) assignment: Uuid,
+    pub(crate) ladder: Uuid,
+    pub(crate) doubtful: bool,
     pub(crate) text: String,
     pub(crate) attempts: i32,
     pub(crate) since: Instant,
@@ -75,7 +78,7 @@ impl Operations {
             let work = store::again(&self.db, taken.id, taken.attempts, backoff(taken.attempts), offered);
             async move { Ok(self.db.in_time(work).await?) }
         };
-        let matter = match self.matter(taken).await {
+        let matter = match self.matter(taken.assignment, taken.ladder).await {
             Ok(matter) => matter,
             Err(error) => {
                 again(false).await?;
@@ -124,10 +127,11 @@ impl Operations {
         Ok(leaves(Leaving { due_at, fault_after, offered, released }, now))
     }
 
-    async fn matter(&self, taken: &Taken) -> Result<ResolveTargetResponse, Error> {
+    /// Asked of dispatch, which refuses as long as it is held itself.
+    async fn matter(&self, assignment: Uuid, ladder: Uuid) -> Result<ResolveTargetResponse, Error> {
         let request = ResolveTargetRequest {
-            assignment_id: taken.assignment.to_string(),
-            ladder_id: taken.ladder.to_string(),
+            assignment_id: assignment.to_string(),
+            ladder_id: ladder.to_string(),
             target: TargetRole::OversightPlatform.into(),
         };
         let request = self.dispatch.request(request).await.map_err(Box::new)?;
@@ -172,9 +176,10 @@ impl Operations {
             timeline: Vec::new(),
             text: taken.text.clone(),
         };
-        let receipt = match self.earlier(taken.id, taken.attempts > 1).await {
+        let may_leave = self.matter(taken.assignment, taken.ladder).await.is_ok();
+        let receipt = match self.earlier(taken.id, taken.doubtful).await {
             Found::Receipt(receipt) => Some(receipt),
-            Found::Nothing if taken.since.elapsed() <= LEASE / 2 => self.platform.push(&document).await,
+            Found::Nothing if may_leave && taken.since.elapsed() <= LEASE / 2 => self.platform.push(&document).await,
             Found::Nothing | Found::Unknown => None,
         };
         let recorded = async {

@@ -121,7 +121,7 @@ fn nothing_is_taken_up_while_a_restore_is_held() {
         open(&db, &case(&db).await).await;
         sqlx::query("update log_head set held_at = now()").execute(&db.work).await.unwrap();
         assert!(take(&db).await.unwrap().is_empty());
-        sqlx::query("update log_head set held_at = null, released_at = now()").execute(&db.work).await.unwrap();
+        sqlx::query("update log_head set held_at = null, doubtful_before = now()").execute(&db.work).await.unwrap();
         assert!(
             take(&db).await.unwrap().remove(0).doubtful,
             "it may have left before the restore: 阳光+ is asked first"
