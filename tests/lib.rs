@@ -1,4 +1,6 @@
-//! What the journeys share: one running stack for those that break nothing.
+//! What the tests over the whole share: one running stack for the journeys that break nothing, and the fault matrix.
+
+pub mod faults;
 
 use local::servers::Given;
 use local::stack::{Options, Stack};
@@ -8,7 +10,7 @@ static SHARED: OnceCell<Stack> = OnceCell::const_new();
 
 /// Private servers, one process a service.
 pub fn options() -> Options {
-    Options { given: Given::default(), replicas: 1, nats_for_services: None, env: Vec::new() }
+    Options { given: Given::default(), ..Options::default() }
 }
 
 /// The stack of this program; it ends with the program.

@@ -100,7 +100,7 @@ impl FromStr for Kill {
 /// Plays it all on a stack of its own. True when the verdict is clean.
 pub async fn run(arguments: Arguments) -> anyhow::Result<bool> {
     let given = arguments.given.clone();
-    let options = Options { given, replicas: 1, nats_for_services: None, env: Vec::new() };
+    let options = Options { given, ..Options::default() };
     let stack = Stack::start(&options).await?;
     let screen = if arguments.json { Screen::Program } else { Screen::Person };
     let played = {

@@ -88,9 +88,16 @@ pub async fn signal(name: &str, pid: u32) {
     }
 }
 
-/// A port on the loopback address that nobody uses now.
+/// A port on the loopback address that nobody uses now. Below those that the system gives to outgoing connections, which would
+/// take it before it is used, or while a killed service is away.
 pub fn free_port() -> anyhow::Result<u16> {
-    Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+    for _ in 0..1000 {
+        let port = 10_000 + rand::random::<u16>() % 20_000;
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    anyhow::bail!("no free port between 10000 and 30000 on 127.0.0.1")
 }
 
 /// The end of a log file, for a message.

@@ -1,6 +1,7 @@
 //! The main job, played through the public interface: raised with a photo, reviewed, whistled, answered or not, handed in,
 //! graded, confirmed, closed. Every call may be repeated, so killing any service only delays the play.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -102,9 +103,14 @@ pub fn heating() -> Matter {
     }
 }
 
+/// A phone number that nobody else of this program has: two units with one phone would share its answers.
+fn number() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    format!("138{:08}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
 fn unit(name: &'static str) -> Unit {
-    let number = |last: u32| format!("1380000{:04}", (rand::random::<u32>() % 1000) * 10 + last);
-    Unit { id: Uuid::now_v7(), name, duty: number(1), head: number(2) }
+    Unit { id: Uuid::now_v7(), name, duty: number(), head: number() }
 }
 
 impl<'s> Play<'s> {
@@ -124,8 +130,17 @@ impl<'s> Play<'s> {
         })
     }
 
-    /// Loads the domain's ladder with an hour of this length, as a new policy version.
+    /// Loads the domain's ladder with an hour of this length, as a new policy version with the domain's bounds.
     pub async fn load_policy(&self, hour: TimeDelta) -> anyhow::Result<i64> {
+        self.load_bounded_policy(hour, None).await
+    }
+
+    /// The same with other bounds: when a reminder is checked, and when a delay is the platform's fault.
+    pub async fn load_bounded_policy(
+        &self,
+        hour: TimeDelta,
+        bounds: Option<(TimeDelta, TimeDelta)>,
+    ) -> anyhow::Result<i64> {
         use common::{Card, TargetRole};
         let role = |word: &&str| match *word {
             "duty" => TargetRole::Duty,
@@ -146,7 +161,13 @@ impl<'s> Play<'s> {
             push: step.push,
         };
         let answer_rungs = verdict::ladder(hour).into_iter().zip(1..).map(rung).collect();
-        let policy = dispatch::Policy { answer_rungs, ..dispatch::Policy::default() };
+        let (check, fault) = bounds.unzip();
+        let policy = dispatch::Policy {
+            answer_rungs,
+            reminder_check_after: check.map(duration),
+            platform_fault_after: fault.map(duration),
+            ..dispatch::Policy::default()
+        };
         let request = dispatch::CreatePolicyRequest { request_id: request_id(), policy: Some(policy) };
         let created = self.centre.call(request, |request| async { self.policies.clone().create_policy(request).await });
         Ok(created.await?.version)

@@ -1,5 +1,6 @@
 //! A private Postgres and a private NATS on free ports, or what the environment names.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use sqlx::{Connection as _, PgConnection};
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
-use crate::process::{Process, Spec, free_port, tail};
+use crate::process::{Process, Spec, free_port, signal, tail};
 use crate::tools::{self, Tools};
 
 /// Which servers to use instead of private ones.
@@ -22,6 +23,18 @@ pub struct Given {
     /// A NATS server to use, as a URL; a private one is started without.
     #[arg(long, env = "HAIQU_NATS_URL", hide_env_values = true)]
     pub nats_url: Option<String>,
+    /// Empty folders for the private servers' data, which the servers' user may write; in the run's own folder without.
+    #[arg(skip)]
+    pub data: Data,
+}
+
+/// Where private servers keep their data.
+#[derive(Debug, Clone, Default)]
+pub struct Data {
+    /// Postgres.
+    pub postgres: Option<PathBuf>,
+    /// NATS.
+    pub nats: Option<PathBuf>,
 }
 
 /// Both servers.
@@ -48,6 +61,8 @@ pub struct Server {
     pub data: PathBuf,
     /// It.
     pub process: Process,
+    /// URL that answers when it is up.
+    ready: String,
 }
 
 const NOBODY: (u32, u32) = (65534, 65534);
@@ -58,11 +73,11 @@ impl Servers {
         let folder = run_folder()?;
         let postgres = match &given.postgres_url {
             Some(url) => (url.trim_end_matches('/').to_owned(), None),
-            None => start_postgres(&folder, &tools::install().await?).await?,
+            None => start_postgres(&folder, given.data.postgres.clone(), &tools::install().await?).await?,
         };
         let nats = match &given.nats_url {
             Some(url) => (url.clone(), None),
-            None => start_nats(&folder, &tools::install().await?).await?,
+            None => start_nats(&folder, given.data.nats.clone(), &tools::install().await?).await?,
         };
         Ok(Servers { postgres_url: postgres.0, nats_url: nats.0, folder, postgres: postgres.1, nats: nats.1 })
     }
@@ -82,11 +97,23 @@ impl Servers {
         Ok(PgConnection::connect_with(&options).await?)
     }
 
+    /// Where Postgres and NATS listen.
+    pub fn addresses(&self) -> anyhow::Result<[SocketAddr; 2]> {
+        Ok([address(&self.postgres_url)?, address(&self.nats_url)?])
+    }
+
     /// The URL of a role in its database.
     pub fn url(&self, role: &str, password: &str, database: &str) -> anyhow::Result<String> {
         let options = PgConnectOptions::from_str(&self.postgres_url)?;
         Ok(format!("postgres://{role}:{password}@{}:{}/{database}", options.get_host(), options.get_port()))
     }
+}
+
+/// Host and port of a URL.
+pub fn address(url: &str) -> anyhow::Result<SocketAddr> {
+    let url = reqwest::Url::parse(url)?;
+    let found = url.socket_addrs(|| None)?.into_iter().next();
+    found.with_context(|| format!("{url} names no address"))
 }
 
 /// A folder for this run; those of runs that are gone are removed.
@@ -109,8 +136,12 @@ fn run_folder() -> anyhow::Result<PathBuf> {
     Ok(folder)
 }
 
-async fn start_postgres(folder: &Path, tools: &Tools) -> anyhow::Result<(String, Option<Server>)> {
-    let (data, password) = (folder.join("postgres"), format!("{:032x}", rand::random::<u128>()));
+async fn start_postgres(
+    folder: &Path,
+    data: Option<PathBuf>,
+    tools: &Tools,
+) -> anyhow::Result<(String, Option<Server>)> {
+    let (data, password) = (data.unwrap_or(folder.join("postgres")), format!("{:032x}", rand::random::<u128>()));
     let password_file = folder.join("password");
     std::fs::write(&password_file, &password)?;
     let mut initdb = Command::new(tools.postgres.join("initdb"));
@@ -136,8 +167,8 @@ async fn start_postgres(folder: &Path, tools: &Tools) -> anyhow::Result<(String,
     };
     let process = spec.start().await?;
     let url = format!("postgres://postgres:{password}@127.0.0.1:{port}");
-    let server = Server { spec, data, process };
-    wait_for(&server, || async { PgConnection::connect(&format!("{url}/postgres")).await.is_ok() }).await?;
+    let server = Server { spec, data, process, ready: format!("{url}/postgres") };
+    server.ready().await?;
     Ok((url, Some(server)))
 }
 
@@ -155,8 +186,8 @@ fn settings(data: &Path, port: u16) -> Vec<String> {
     args
 }
 
-async fn start_nats(folder: &Path, tools: &Tools) -> anyhow::Result<(String, Option<Server>)> {
-    let (data, port) = (folder.join("nats"), free_port()?);
+async fn start_nats(folder: &Path, data: Option<PathBuf>, tools: &Tools) -> anyhow::Result<(String, Option<Server>)> {
+    let (data, port) = (data.unwrap_or(folder.join("nats")), free_port()?);
     let args = ["-a", "127.0.0.1", "-p", &port.to_string(), "-js", "-sd", &data.display().to_string()];
     let spec = Spec {
         name: "NATS".into(),
@@ -168,19 +199,52 @@ async fn start_nats(folder: &Path, tools: &Tools) -> anyhow::Result<(String, Opt
         user: tools::is_root().then_some(NOBODY),
     };
     let process = spec.start().await?;
-    let server = Server { spec, data, process };
-    wait_for(&server, || async { TcpStream::connect(("127.0.0.1", port)).await.is_ok() }).await?;
-    Ok((format!("nats://127.0.0.1:{port}"), Some(server)))
+    let url = format!("nats://127.0.0.1:{port}");
+    let server = Server { spec, data, process, ready: url.clone() };
+    server.ready().await?;
+    Ok((url, Some(server)))
 }
 
-async fn wait_for<F: Future<Output = bool>>(server: &Server, ready: impl Fn() -> F) -> anyhow::Result<()> {
-    for _ in 0..600 {
-        if ready().await {
-            return Ok(());
-        }
-        crate::pause(Duration::from_millis(50)).await;
+impl Server {
+    /// Kills it with -9 and waits until it is gone.
+    pub async fn kill(&self) -> anyhow::Result<()> {
+        signal("KILL", self.process.pid).await;
+        self.process.ended().await.map(|_| ())
     }
-    bail!("{} did not start within 30 s:\n{}", server.spec.name, tail(&server.spec.log))
+
+    /// Starts it again on its data. What is left of the one before may have to end first.
+    pub async fn start(&mut self) -> anyhow::Result<()> {
+        for _ in 0..100 {
+            self.process = self.spec.start().await?;
+            let died = tokio::time::timeout(Duration::from_millis(300), self.process.ended()).await;
+            if died.is_err() {
+                return self.ready().await;
+            }
+        }
+        bail!("{} does not start again:\n{}", self.spec.name, tail(&self.spec.log))
+    }
+
+    async fn ready(&self) -> anyhow::Result<()> {
+        for _ in 0..600 {
+            let answers = match self.ready.strip_prefix("nats://") {
+                Some(address) => TcpStream::connect(address).await.is_ok(),
+                None => PgConnection::connect(&self.ready).await.is_ok(),
+            };
+            if answers {
+                return Ok(());
+            }
+            crate::pause(Duration::from_millis(50)).await;
+        }
+        bail!("{} did not start within 30 s:\n{}", self.spec.name, tail(&self.spec.log))
+    }
+}
+
+/// Lets the private servers' user write a folder.
+pub fn give_to_server(folder: &Path) -> anyhow::Result<()> {
+    if tools::is_root() {
+        std::os::unix::fs::chown(folder, Some(NOBODY.0), Some(NOBODY.1))?;
+    }
+    Ok(())
 }
 
 /// A database for one test or one service, owned by a role of its own with the limits that every role has.

@@ -1,7 +1,8 @@
 //! The whole of Haiqu on this machine: servers, databases, migration jobs, every service as its own process, watched.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ use tonic_health::pb::health_client::HealthClient;
 use crate::issuer::Issuer;
 use crate::process::{self, Process, Spec, free_port, tail};
 use crate::progress;
-use crate::servers::{Given, Servers, create_database};
+use crate::servers::{self, Given, Servers, create_database};
 use crate::stand_ins::gateway::Gateway;
 use crate::stand_ins::platform::Platform;
 use crate::stand_ins::{Ledger, desk};
@@ -23,8 +24,11 @@ use crate::stand_ins::{Ledger, desk};
 /// The five services, in the order in which they are shown.
 pub const SERVICES: [&str; 5] = ["residents", "grievances", "dispatch", "notifications", "oversight"];
 
+/// Where the named service connects instead of the address that it would be told.
+pub type Through = Arc<dyn Fn(&'static str, SocketAddr) -> anyhow::Result<SocketAddr> + Send + Sync>;
+
 /// How to run it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Options {
     /// Servers to use instead of private ones.
     pub given: Given,
@@ -34,6 +38,17 @@ pub struct Options {
     pub nats_for_services: Option<String>,
     /// More environment for every service.
     pub env: Vec<(String, String)>,
+    /// Run this program instead of building this tree's.
+    pub binary: Option<PathBuf>,
+    /// Put something between every service and what it connects to.
+    pub through: Option<Through>,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        let (given, env) = (Given::default(), Vec::new());
+        Options { given, replicas: 1, nats_for_services: None, env, binary: None, through: None }
+    }
 }
 
 /// One process of a service.
@@ -73,7 +88,10 @@ pub struct Stack {
 impl Stack {
     /// Starts it all; ready when it returns.
     pub async fn start(options: &Options) -> anyhow::Result<Stack> {
-        let binary = build().await?;
+        let binary = match &options.binary {
+            Some(binary) => binary.clone(),
+            None => build().await?,
+        };
         progress("starting Postgres and NATS");
         let servers = Servers::start(&options.given).await?;
         progress("making databases and running the migration jobs");
@@ -88,7 +106,7 @@ impl Stack {
         progress("starting the services");
         let mut watchers = Vec::new();
         for replica in &replicas {
-            let spec = shared.spec(&binary, replica, &replicas, &databases[replica.service]);
+            let spec = shared.spec(&binary, replica, &replicas, &databases[replica.service])?;
             let watcher = watch_over(spec, replica.clone(), stop.subscribe(), gave_up_sender.clone());
             watchers.push(tokio::spawn(watcher));
         }
@@ -149,7 +167,7 @@ pub async fn kill(replica: &Replica) {
     }
 }
 
-async fn gone(server: Option<&crate::servers::Server>) {
+async fn gone(server: Option<&servers::Server>) {
     match server {
         Some(server) => {
             // However it ended, it is gone.
@@ -177,7 +195,7 @@ async fn build() -> anyhow::Result<PathBuf> {
     Ok(folder.join("haiqu"))
 }
 
-async fn databases(servers: &Servers, binary: &std::path::Path) -> anyhow::Result<BTreeMap<&'static str, String>> {
+async fn databases(servers: &Servers, binary: &Path) -> anyhow::Result<BTreeMap<&'static str, String>> {
     let mut databases = BTreeMap::new();
     for service in SERVICES {
         // A given server may hold those of an earlier run.
@@ -215,29 +233,31 @@ struct Shared<'s> {
 }
 
 impl Shared<'_> {
-    fn spec(&self, binary: &std::path::Path, replica: &Replica, all: &[Replica], database: &str) -> Spec {
-        let of = |service: &str| {
+    fn spec(&self, binary: &Path, replica: &Replica, all: &[Replica], database: &str) -> anyhow::Result<Spec> {
+        let of = |service: &str| -> anyhow::Result<String> {
             let own = all.iter().filter(|other| other.service == service);
-            format!("{service}={}", own.map(|other| other.address.as_str()).collect::<Vec<_>>().join("|"))
+            let told = own.map(|other| self.through(replica, &other.address)).collect::<anyhow::Result<Vec<_>>>()?;
+            Ok(format!("{service}={}", told.join("|")))
         };
+        let peers = SERVICES.iter().map(|service| of(service)).collect::<anyhow::Result<Vec<_>>>()?;
         let nats = self.options.nats_for_services.as_ref().unwrap_or(&self.servers.nats_url);
         let photos = format!("file://{}", self.servers.folder.join("photos").display());
         let link_base = all.iter().find(|other| other.service == "notifications").map(|other| other.address.clone());
         let mut env: Vec<(String, String)> = [
             ("HAIQU_LISTEN", replica.address.trim_start_matches("http://")),
-            ("HAIQU_DATABASE_URL", database),
-            ("HAIQU_NATS_URL", nats),
+            ("HAIQU_DATABASE_URL", &self.through(replica, database)?),
+            ("HAIQU_NATS_URL", &self.through(replica, nats)?),
             ("HAIQU_ISSUER", &self.issuer.url),
             ("HAIQU_CLIENT_SECRET", &self.issuer.client_secret),
-            ("HAIQU_PEERS", &SERVICES.map(of).join(",")),
+            ("HAIQU_PEERS", &peers.join(",")),
             ("HAIQU_REFLECTION", "true"),
             ("HAIQU_WITHOUT_STANDBY", "true"),
             ("HAIQU_PHOTO_STORE", &photos),
-            ("HAIQU_SMS_URL", &self.gateway.url),
+            ("HAIQU_SMS_URL", &self.through(replica, &self.gateway.url)?),
             ("HAIQU_SMS_KEY", &self.gateway.key),
             ("HAIQU_LINK_BASE", &link_base.unwrap_or_default()),
             ("HAIQU_LINK_KEY", &self.issuer.client_secret),
-            ("HAIQU_PLATFORM_URL", &self.platform.url),
+            ("HAIQU_PLATFORM_URL", &self.through(replica, &self.platform.url)?),
             ("HAIQU_PLATFORM_KEY", &self.platform.key),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -245,7 +265,14 @@ impl Shared<'_> {
         env.extend(self.options.env.iter().cloned());
         let args = vec![replica.service.to_owned()];
         let (name, program, log) = (replica.service.to_owned(), binary.to_owned(), replica.log.clone());
-        Spec { name, program, args, env, log, signal: "TERM", user: None }
+        Ok(Spec { name, program, args, env, log, signal: "TERM", user: None })
+    }
+
+    /// The URL with the address that a service is told.
+    fn through(&self, by: &Replica, url: &str) -> anyhow::Result<String> {
+        let Some(through) = &self.options.through else { return Ok(url.to_owned()) };
+        let address = servers::address(url)?;
+        Ok(url.replace(&address.to_string(), &through(by.service, address)?.to_string()))
     }
 }
 

@@ -3,11 +3,15 @@
 
 pub mod desk;
 pub mod gateway;
+mod mood;
 pub mod platform;
+
+pub use mood::Mood;
 
 use std::fs::File;
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
@@ -63,6 +67,7 @@ pub struct Ledger {
     desk: Arc<Mutex<File>>,
     seen: broadcast::Sender<Seen>,
     hook: Arc<Mutex<Option<Arc<Hook>>>>,
+    count: Arc<AtomicUsize>,
 }
 
 impl Ledger {
@@ -78,7 +83,18 @@ impl Ledger {
             files,
             seen: broadcast::channel(65_536).0,
             hook: Arc::default(),
+            count: Arc::default(),
         })
+    }
+
+    /// How much was received so far.
+    pub fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// For whoever will listen later.
+    pub fn sender(&self) -> broadcast::Sender<Seen> {
+        self.seen.clone()
     }
 
     /// Tells of everything from now on.
@@ -101,6 +117,7 @@ impl Ledger {
         let mut line = serde_json::to_string(&seen)?;
         line.push('\n');
         file.lock().unwrap_or_else(PoisonError::into_inner).write_all(line.as_bytes())?;
+        self.count.fetch_add(1, Ordering::Relaxed);
         // Nobody may be listening.
         let _ = self.seen.send(seen.clone());
         let hook = self.hook.lock().unwrap_or_else(PoisonError::into_inner).clone();

@@ -22,7 +22,8 @@ pub fn run<T>(test: impl Future<Output = T>) -> T {
 /// The servers of this program; those that the environment names, or private ones.
 pub async fn servers() -> &'static Servers {
     let start = || async {
-        let given = Given { postgres_url: environment("HAIQU_POSTGRES_URL"), nats_url: environment("HAIQU_NATS_URL") };
+        let (postgres_url, nats_url) = (environment("HAIQU_POSTGRES_URL"), environment("HAIQU_NATS_URL"));
+        let given = Given { postgres_url, nats_url, ..Given::default() };
         match Servers::start(&given).await {
             Ok(servers) => servers,
             Err(error) => unreachable!("no servers, no tests: {error:#}"),

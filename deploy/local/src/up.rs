@@ -30,12 +30,7 @@ pub struct Arguments {
 
 /// Runs until Ctrl-C, or until something keeps dying: then it is false.
 pub async fn run(arguments: Arguments) -> anyhow::Result<bool> {
-    let options = Options {
-        given: arguments.given,
-        replicas: arguments.replicas.into(),
-        nats_for_services: None,
-        env: Vec::new(),
-    };
+    let options = Options { given: arguments.given, replicas: arguments.replicas.into(), ..Options::default() };
     let stack = Stack::start(&options).await?;
     if let Some(hour) = arguments.hour {
         Play::new(&stack)?.load_policy(TimeDelta::from_std(hour)?).await?;

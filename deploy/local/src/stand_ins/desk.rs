@@ -1,6 +1,7 @@
 //! The phone desk: the head of the governance centre, who works off call tasks as they come and records each call.
 
 use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -17,6 +18,7 @@ pub fn start(ledger: Ledger, issuer: &Issuer, notifications: Vec<String>) -> any
     Ok(())
 }
 
+#[derive(Clone)]
 struct Desk {
     http: reqwest::Client,
     token: String,
@@ -25,20 +27,41 @@ struct Desk {
 }
 
 impl Desk {
+    /// Every task is made once, and recorded until it is no longer open; one person a call.
     async fn work(self) {
         let mut known = HashSet::new();
+        let busy: Arc<Mutex<HashSet<String>>> = Arc::default();
         loop {
-            let open = json!({ "state": "CALL_TASK_STATE_OPEN", "pageSize": 100 });
-            let listed = self.call("ListCallTasks", &open).await.unwrap_or_default();
-            for task in listed["callTasks"].as_array().into_iter().flatten() {
+            for task in self.open().await {
                 let id = task["callTaskId"].as_str().unwrap_or_default().to_owned();
-                if known.insert(id.clone()) {
-                    self.make(&id, task).await;
-                } else {
-                    self.record(&id).await;
+                let new = known.insert(id.clone());
+                if !busy.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone()) {
+                    continue;
                 }
+                let (desk, busy) = (self.clone(), busy.clone());
+                tokio::spawn(async move {
+                    if new {
+                        desk.make(&id, &task).await;
+                    }
+                    desk.record(&id).await;
+                    busy.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+                });
             }
             crate::pause(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Every open task, page by page.
+    async fn open(&self) -> Vec<Value> {
+        let (mut tasks, mut token) = (Vec::new(), String::new());
+        loop {
+            let asked = json!({ "state": "CALL_TASK_STATE_OPEN", "pageSize": 100, "pageToken": token });
+            let Some(page) = self.call("ListCallTasks", &asked).await else { return tasks };
+            tasks.extend(page["callTasks"].as_array().cloned().unwrap_or_default());
+            token = page["nextPageToken"].as_str().unwrap_or_default().to_owned();
+            if token.is_empty() {
+                return tasks;
+            }
         }
     }
 
@@ -50,7 +73,6 @@ impl Desk {
         if let Err(error) = self.ledger.record(seen).await {
             eprintln!("the desk's log cannot be written: {error}");
         }
-        self.record(id).await;
     }
 
     /// Tried again with every round until the task is no longer open; the request id makes it one record.

@@ -1,7 +1,7 @@
 //! The SMS gateway, and the phones behind it: a phone that was told to answers by the link in the first message it gets, as
 //! a duty officer would, and taps again until it is confirmed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Kind, Ledger, Seen};
+use super::mood::{Fate, Moods};
+use super::{Kind, Ledger, Mood, Seen};
 
 /// The gateway, serving.
 #[derive(Clone)]
@@ -23,6 +24,7 @@ pub struct Gateway {
     /// What it knows its customer by.
     pub key: String,
     ledger: Ledger,
+    moods: Moods,
     messages: Arc<Mutex<HashMap<Uuid, Message>>>,
     phones: Arc<Mutex<HashMap<String, String>>>,
 }
@@ -40,7 +42,8 @@ impl Gateway {
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
         let url = format!("http://127.0.0.1:{}", listener.local_addr()?.port());
         let key = format!("{:032x}", rand::random::<u128>());
-        let gateway = Gateway { url, key, ledger, messages: Arc::default(), phones: Arc::default() };
+        let gateway =
+            Gateway { url, key, ledger, moods: Moods::default(), messages: Arc::default(), phones: Arc::default() };
         let router = Router::new()
             .route("/v1/messages", post(take))
             .route("/v1/messages/{id}", get(find))
@@ -52,6 +55,21 @@ impl Gateway {
     /// The phone with this number answers in this person's name.
     pub fn answers(&self, number: &str, name: &str) {
         self.phones.lock().unwrap_or_else(PoisonError::into_inner).insert(number.into(), name.into());
+    }
+
+    /// Behaves so from now on.
+    pub fn mood(&self, mood: Mood) {
+        self.moods.set(mood);
+    }
+
+    /// Requests that it did not answer as it should have.
+    pub fn spoiled(&self) -> u64 {
+        self.moods.spoiled()
+    }
+
+    /// Messages whose sender could not know that they were taken.
+    pub fn ambiguous(&self) -> HashSet<Uuid> {
+        self.moods.ambiguous()
     }
 
     fn knows(&self, headers: &HeaderMap) -> bool {
@@ -96,6 +114,10 @@ async fn take(
         return (StatusCode::UNAUTHORIZED, Json(json!({ "code": "KEY" })));
     }
     let Message { id, to, text } = message.clone();
+    let fate = gateway.moods.fate(id);
+    if fate == Fate::TurnedAway {
+        return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "code": "BUSY" })));
+    }
     gateway.messages.lock().unwrap_or_else(PoisonError::into_inner).insert(id, message);
     let seen = Seen {
         at: crate::now(),
@@ -114,7 +136,14 @@ async fn take(
     if let (Some(name), Some(link)) = (name, link) {
         tokio::spawn(gateway.answer(link, name));
     }
-    (StatusCode::OK, Json(json!({ "code": "OK" })))
+    match fate {
+        Fate::Good | Fate::TurnedAway => (StatusCode::OK, Json(json!({ "code": "OK" }))),
+        Fate::Ambiguous(None) => (StatusCode::BAD_GATEWAY, Json(json!({ "code": "ROUTE" }))),
+        Fate::Ambiguous(Some(after)) => {
+            crate::pause(after).await;
+            (StatusCode::OK, Json(json!({ "code": "OK" })))
+        }
+    }
 }
 
 async fn find(State(gateway): State<Gateway>, headers: HeaderMap, Path(id): Path<Uuid>) -> (StatusCode, Json<Value>) {

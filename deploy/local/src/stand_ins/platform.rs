@@ -1,6 +1,6 @@
 //! 阳光+: takes cases and corrections, gives receipts, and knows what it has.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::{Path, State};
@@ -10,7 +10,8 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Kind, Ledger, Seen};
+use super::mood::{Fate, Moods};
+use super::{Kind, Ledger, Mood, Seen};
 
 /// The platform, serving.
 #[derive(Clone)]
@@ -20,6 +21,7 @@ pub struct Platform {
     /// What it knows its customer by.
     pub key: String,
     ledger: Ledger,
+    moods: Moods,
     receipts: Arc<Mutex<HashMap<Uuid, String>>>,
 }
 
@@ -29,13 +31,28 @@ impl Platform {
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
         let url = format!("http://127.0.0.1:{}", listener.local_addr()?.port());
         let key = format!("{:032x}", rand::random::<u128>());
-        let platform = Platform { url, key, ledger, receipts: Arc::default() };
+        let platform = Platform { url, key, ledger, moods: Moods::default(), receipts: Arc::default() };
         let router = Router::new()
             .route("/v1/cases", post(take))
             .route("/v1/cases/{id}", get(find))
             .with_state(platform.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         Ok(platform)
+    }
+
+    /// Behaves so from now on.
+    pub fn mood(&self, mood: Mood) {
+        self.moods.set(mood);
+    }
+
+    /// Requests that it did not answer as it should have.
+    pub fn spoiled(&self) -> u64 {
+        self.moods.spoiled()
+    }
+
+    /// Cases whose sender could not know that they were taken.
+    pub fn ambiguous(&self) -> HashSet<Uuid> {
+        self.moods.ambiguous()
     }
 
     fn knows(&self, headers: &HeaderMap) -> bool {
@@ -54,6 +71,10 @@ async fn take(
     let Some(id) = document["id"].as_str().and_then(|text| text.parse::<Uuid>().ok()) else {
         return (StatusCode::UNPROCESSABLE_ENTITY, Json(json!({ "code": "ID" })));
     };
+    let fate = platform.moods.fate(id);
+    if fate == Fate::TurnedAway {
+        return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "code": "DOWN" })));
+    }
     let receipt = {
         let mut receipts = platform.receipts.lock().unwrap_or_else(PoisonError::into_inner);
         let number = receipts.len() + 1;
@@ -64,7 +85,12 @@ async fn take(
     let text = if kind == Kind::Push { lines.collect::<Vec<_>>().join("；") } else { document["text"].to_string() };
     let to = document["unit"].as_str().unwrap_or_default().to_owned();
     let seen = Seen { at: crate::now(), kind, id: id.to_string(), to, text, answered_at: None };
-    match platform.ledger.record(seen).await {
+    let recorded = platform.ledger.record(seen).await;
+    if let Fate::Ambiguous(after) = fate {
+        crate::pause(after.unwrap_or_default()).await;
+        return (StatusCode::BAD_GATEWAY, Json(json!({ "code": "ROUTE" })));
+    }
+    match recorded {
         Ok(()) => (StatusCode::OK, Json(json!({ "code": "OK", "receipt": receipt }))),
         Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, Json(json!({ "code": "LOG", "receipt": "" }))),
     }

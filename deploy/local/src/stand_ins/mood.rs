@@ -1,0 +1,92 @@
+//! How a stand-in behaves: as it should, or as outside systems do on bad days.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use uuid::Uuid;
+
+/// How requests are answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mood {
+    /// As they should be.
+    Good,
+    /// Taken, and never answered.
+    SilentAfter,
+    /// Taken, and answered with a failure.
+    FailsAfter,
+    /// Answered with a failure, and not taken.
+    FailsBefore,
+    /// Taken, and answered after half a minute.
+    Slow,
+    /// Every second one is turned away: too many.
+    Limited,
+}
+
+/// What a stand-in's mood makes of one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// Taken and answered.
+    Good,
+    /// Turned away.
+    TurnedAway,
+    /// Taken; the answer comes after this time, or is a failure when there is none.
+    Ambiguous(Option<Duration>),
+}
+
+/// The mood of one stand-in, and whom it has hit.
+#[derive(Debug, Clone)]
+pub struct Moods(Arc<Mutex<Inner>>);
+
+#[derive(Debug)]
+struct Inner {
+    mood: Mood,
+    spoiled: u64,
+    ambiguous: HashSet<Uuid>,
+}
+
+impl Default for Moods {
+    fn default() -> Moods {
+        Moods(Arc::new(Mutex::new(Inner { mood: Mood::Good, spoiled: 0, ambiguous: HashSet::new() })))
+    }
+}
+
+impl Moods {
+    fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on.
+    pub fn set(&self, mood: Mood) {
+        self.inner().mood = mood;
+    }
+
+    /// Requests that were not answered as they should have been.
+    pub fn spoiled(&self) -> u64 {
+        self.inner().spoiled
+    }
+
+    /// Ids whose sender could not know that they were taken.
+    pub fn ambiguous(&self) -> HashSet<Uuid> {
+        self.inner().ambiguous.clone()
+    }
+
+    /// What happens to this request.
+    pub fn fate(&self, id: Uuid) -> Fate {
+        let mut inner = self.inner();
+        let fate = match inner.mood {
+            Mood::Good => return Fate::Good,
+            Mood::Limited if inner.spoiled.is_multiple_of(2) => Fate::TurnedAway,
+            Mood::Limited => Fate::Good,
+            Mood::FailsBefore => Fate::TurnedAway,
+            Mood::FailsAfter => Fate::Ambiguous(None),
+            Mood::SilentAfter => Fate::Ambiguous(Some(Duration::from_secs(3600))),
+            Mood::Slow => Fate::Ambiguous(Some(Duration::from_secs(30))),
+        };
+        inner.spoiled += 1;
+        if let Fate::Ambiguous(_) = fate {
+            inner.ambiguous.insert(id);
+        }
+        fate
+    }
+}

@@ -1,0 +1,138 @@
+//! The databases after healing, where nothing else can tell.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use local::stack::Stack;
+use proto::TOPOLOGY;
+use sqlx::{Connection as _, PgConnection};
+use uuid::Uuid;
+
+use super::checker::Violation;
+use super::history::History;
+
+/// How long hearers may take to have heard everything once the load has ended.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+async fn connect(stack: &Stack, service: &str) -> anyhow::Result<PgConnection> {
+    Ok(PgConnection::connect(&stack.databases[service]).await?)
+}
+
+/// Reminders that are recorded as superseded.
+pub async fn superseded(stack: &Stack) -> anyhow::Result<HashSet<Uuid>> {
+    let mut notifications = connect(stack, "notifications").await?;
+    let ids: Vec<Uuid> =
+        sqlx::query_scalar("select id from message where state = 'superseded'").fetch_all(&mut notifications).await?;
+    Ok(ids.into_iter().collect())
+}
+
+/// I7, I9, I10, I13: what the databases of all services say together.
+pub async fn violations(stack: &Stack, history: &History) -> anyhow::Result<Vec<Violation>> {
+    let mut found = unheard(stack).await?;
+    found.extend(not_kept(stack, history).await?);
+    found.extend(not_closed(stack, history).await?);
+    Ok(found)
+}
+
+/// Whether everything that was stated has been heard.
+pub async fn heard(stack: &Stack) -> anyhow::Result<bool> {
+    for topic in TOPOLOGY {
+        for consumer in topic.consumers {
+            if !missing(stack, topic.publisher(), topic.subject, consumer).await?.is_empty() {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// I9: every consumer's inbox holds every event it subscribes to, done or parked.
+async fn unheard(stack: &Stack) -> anyhow::Result<Vec<Violation>> {
+    let began = tokio::time::Instant::now();
+    let mut found = Vec::new();
+    for topic in TOPOLOGY {
+        for consumer in topic.consumers {
+            let missing = loop {
+                let missing = missing(stack, topic.publisher(), topic.subject, consumer).await?;
+                if missing.is_empty() || began.elapsed() > PATIENCE {
+                    break missing;
+                }
+                local::pause(Duration::from_millis(500)).await;
+            };
+            found.extend(missing.first().map(|event| Violation {
+                invariant: "I9",
+                what: format!("{consumer} lacks {} facts {}, the first is {event}", missing.len(), topic.subject),
+            }));
+        }
+    }
+    Ok(found)
+}
+
+async fn missing(stack: &Stack, publisher: &str, subject: &str, consumer: &str) -> anyhow::Result<Vec<Uuid>> {
+    let stated = "select event_id from outbox where subject = $1 order by id";
+    let stated: Vec<Uuid> =
+        sqlx::query_scalar(stated).bind(subject).fetch_all(&mut connect(stack, publisher).await?).await?;
+    let heard = "select event_id from inbox where subject = $1 and consumer = $2";
+    let heard: Vec<Uuid> =
+        sqlx::query_scalar(heard).bind(subject).bind(consumer).fetch_all(&mut connect(stack, consumer).await?).await?;
+    let heard: HashSet<Uuid> = heard.into_iter().collect();
+    Ok(stated.into_iter().filter(|event| !heard.contains(event)).collect())
+}
+
+/// I7: what was acknowledged is there.
+async fn not_kept(stack: &Stack, history: &History) -> anyhow::Result<Vec<Violation>> {
+    let shares: Vec<_> = history.whistles.iter().flat_map(|whistle| &whistle.shares).collect();
+    let (ladders, stops): (Vec<_>, Vec<_>) = shares.iter().map(|share| (share.ladder, share.stopped_at)).unzip();
+    let lost: Vec<Uuid> = sqlx::query_scalar(
+        "select known.id from unnest($1::uuid[], $2::timestamptz[]) as known (id, stopped_at)
+         left join ladder on ladder.id = known.id
+         where ladder.id is null or ladder.stopped_at is distinct from known.stopped_at",
+    )
+    .bind(&ladders)
+    .bind(&stops)
+    .fetch_all(&mut connect(stack, "dispatch").await?)
+    .await?;
+    let violation =
+        |ladder: Uuid| Violation { invariant: "I7", what: format!("ladder {ladder} is not as it was acknowledged") };
+    Ok(lost.into_iter().map(violation).collect())
+}
+
+/// I10 and I13: a whistle whose assignments are all closed is closed, and so is its grievance, which has its newest version.
+async fn not_closed(stack: &Stack, history: &History) -> anyhow::Result<Vec<Violation>> {
+    let mut dispatch = connect(stack, "dispatch").await?;
+    let open: Vec<Uuid> = sqlx::query_scalar(
+        "select id from whistle where state = 'open' and not exists (
+             select from assignment where whistle_id = whistle.id and state <> 'closed')",
+    )
+    .fetch_all(&mut dispatch)
+    .await?;
+    let violation = |invariant, id: Uuid, what| Violation { invariant, what: format!("whistle {id} {what}") };
+    let mut found: Vec<_> =
+        open.into_iter().map(|id| violation("I13", id, "has only closed assignments and is open")).collect();
+    let ids: Vec<Uuid> = history.whistles.iter().map(|whistle| whistle.id).collect();
+    let stated: Vec<(Uuid, i64, String)> = sqlx::query_as("select id, version, state from whistle where id = any($1)")
+        .bind(&ids)
+        .fetch_all(&mut dispatch)
+        .await?;
+    let closed: HashSet<Uuid> = stated.iter().filter(|(_, _, state)| state == "closed").map(|(id, _, _)| *id).collect();
+    for whistle in history.whistles.iter().filter(|whistle| whistle.closed && !closed.contains(&whistle.id)) {
+        found.push(violation("I13", whistle.id, "was confirmed by every share and is not closed"));
+    }
+    let heard: Vec<(Uuid, i64, String)> =
+        sqlx::query_as("select whistle_id, whistle_version, state from grievance where whistle_id = any($1)")
+            .bind(&ids)
+            .fetch_all(&mut connect(stack, "grievances").await?)
+            .await?;
+    let newest: std::collections::HashMap<Uuid, (i64, &str)> =
+        stated.iter().map(|(id, version, state)| (*id, (*version, state.as_str()))).collect();
+    for (id, version, state) in &heard {
+        let Some((stated, now)) = newest.get(id) else { continue };
+        if version > stated {
+            found.push(violation("I10", *id, "is known in a version that was never stated"));
+        }
+        if *now == "closed" && state != "closed" {
+            found.push(violation("I13", *id, "is closed and its grievance is not"));
+        }
+    }
+    Ok(found)
+}

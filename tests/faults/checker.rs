@@ -1,0 +1,352 @@
+//! The judge. It reads the driver's history, the stand-ins' logs and, only where nothing else can tell, the databases after
+//! healing; it recomputes what had to happen from T0 and the policy, and names every difference with its whistle, rung and
+//! times. The invariants:
+//!
+//! - I1 a ladder has every rung due by its stop and no other; I2 each effect once; I3 none before its due time;
+//! - I4 none over 5 s late outside of a fault; I5 no late reminder to a unit that has answered, no late push without release;
+//! - I6 what is superseded had a reason; I7 what was acknowledged is there; I8 a repeated call has one answer and effect;
+//! - I9 every inbox holds every fact; I10 no older version over a newer; I12 no session idle in a transaction over 5 s;
+//! - I13 what is closed in every share is closed.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use local::stand_ins::{Kind, Seen};
+use local::verdict::Step;
+use uuid::Uuid;
+
+use super::history::{History, Ladder, Share, Whistle, Window};
+
+/// Lateness above this outside of a fault's window fails.
+const LATE: TimeDelta = TimeDelta::seconds(5);
+/// Lateness above this is a fault's doing.
+const NOTICED: TimeDelta = TimeDelta::milliseconds(500);
+/// Between the last look at the answer and the message's arrival at the gateway.
+const ON_ITS_WAY: TimeDelta = TimeDelta::seconds(4);
+
+/// What the run gave the judge beside the history.
+#[derive(Debug, Clone, Default)]
+pub struct Evidence {
+    /// What the stand-ins received, in order of time.
+    pub seen: Vec<Seen>,
+    /// Effects that an outside system was given again after it had answered ambiguously (timed out, or failed).
+    pub ambiguous: HashSet<Uuid>,
+    /// Reminders that the database records as superseded.
+    pub superseded: HashSet<Uuid>,
+    /// When faults struck.
+    pub windows: Vec<Window>,
+}
+
+/// An invariant that does not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Its number in 3-reliability: `I1` to `I13`.
+    pub invariant: &'static str,
+    /// What is wrong, with whistle, rung and times.
+    pub what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.invariant, self.what)
+    }
+}
+
+/// What was found.
+#[derive(Debug, Clone, Default)]
+pub struct Judgement {
+    /// Effects that had to leave the house.
+    pub effects: usize,
+    /// Of them, not received.
+    pub lost: usize,
+    /// Received more than once without an ambiguous answer in between.
+    pub doubled: usize,
+    /// Received before they were due.
+    pub early: usize,
+    /// How late each was received outside of fault windows, in order.
+    pub lateness: Vec<TimeDelta>,
+    /// The latest at all.
+    pub latest: TimeDelta,
+    /// From the end of a fault until the last thing arrived that it had made late.
+    pub healed: TimeDelta,
+    /// Everything that does not hold, first whistle first.
+    pub violations: Vec<Violation>,
+}
+
+impl Judgement {
+    fn violate(&mut self, invariant: &'static str, what: String) {
+        self.violations.push(Violation { invariant, what });
+    }
+
+    /// The given percentile of lateness outside of fault windows.
+    pub fn percentile(&self, percent: usize) -> TimeDelta {
+        let index = (self.lateness.len() * percent / 100).min(self.lateness.len().saturating_sub(1));
+        self.lateness.get(index).copied().unwrap_or_default()
+    }
+}
+
+/// One effect that must happen.
+struct Due<'h> {
+    id: Uuid,
+    kind: Kind,
+    due_at: DateTime<Utc>,
+    whistle: &'h Whistle,
+    share: &'h Share,
+    rung: usize,
+    target: &'static str,
+}
+
+impl Due<'_> {
+    fn named(&self) -> String {
+        let (kind, target, due) = (self.kind, self.target, self.due_at);
+        let stopped = self.share.stopped_at.map_or("never".into(), |at| at.to_rfc3339());
+        let (whistle, assignment) = (self.whistle.id, self.share.assignment);
+        format!(
+            "whistle {whistle} (T0 {}), assignment {assignment}, rung {}, {kind:?} to {target}, due {due}, stopped {stopped}",
+            self.whistle.blown_at, self.rung
+        )
+    }
+}
+
+/// Decides.
+pub fn judge(history: &History, ladder: &Ladder, evidence: &Evidence) -> Judgement {
+    let mut found = Judgement::default();
+    let due = expected(history, ladder);
+    let mut received: HashMap<Uuid, Vec<&Seen>> = HashMap::new();
+    for seen in evidence.seen.iter().filter(|seen| leaves(seen.kind)) {
+        received.entry(seen.id.parse().unwrap_or_default()).or_default().push(seen);
+    }
+    found.effects = due.len();
+    let by_id: HashSet<Uuid> = due.iter().map(|one| one.id).collect();
+    for one in &due {
+        match received.get(&one.id).map(Vec::as_slice) {
+            None | Some([]) => missing(&mut found, one, &due, evidence),
+            Some(seen) => arrived(&mut found, one, seen, history, ladder, evidence),
+        }
+    }
+    for (id, seen) in received.iter().filter(|(id, _)| !by_id.contains(id)) {
+        let what =
+            format!("{:?} {id} left for {} at {} and no rung asked for it", seen[0].kind, seen[0].to, seen[0].at);
+        found.violate("I1", what);
+    }
+    for complaint in &history.complaints {
+        found.violate("I8", complaint.clone());
+    }
+    for call in &history.unresolved {
+        found.violate("I7", format!("never answered: {call}"));
+    }
+    found.lateness.sort();
+    found
+}
+
+fn leaves(kind: Kind) -> bool {
+    match kind {
+        Kind::Sms | Kind::Call | Kind::Push => true,
+        Kind::Correction | Kind::Answering | Kind::Answer => false,
+    }
+}
+
+/// A rung happens if and only if it is due by the stop.
+fn expected<'h>(history: &'h History, ladder: &Ladder) -> Vec<Due<'h>> {
+    let mut all = Vec::new();
+    for whistle in &history.whistles {
+        for share in &whistle.shares {
+            for (rung, step) in (1..).zip(&ladder.steps) {
+                let due_at = whistle.blown_at + step.after;
+                if share.stopped_at.is_none_or(|stopped| due_at <= stopped) {
+                    all.extend(effects(step).map(|(kind, word, target)| {
+                        let name = format!("{}/{rung}/{word}/{target}", share.ladder);
+                        let id = Uuid::new_v5(&share.assignment, name.as_bytes());
+                        Due { id, kind, due_at, whistle, share, rung, target }
+                    }));
+                }
+            }
+        }
+    }
+    all
+}
+
+fn effects(step: &Step) -> impl Iterator<Item = (Kind, &'static str, &'static str)> {
+    let sms = step.sms.iter().map(|target| (Kind::Sms, "sms", *target));
+    let call = step.call.map(|target| (Kind::Call, "call", target));
+    let push = step.push.then_some((Kind::Push, "push", "oversight_platform"));
+    sms.chain(call).chain(push)
+}
+
+/// Not received: a reminder may be superseded, and then for a reason; everything else is lost.
+fn missing(found: &mut Judgement, one: &Due<'_>, all: &[Due<'_>], evidence: &Evidence) {
+    let superseded = one.kind == Kind::Sms && evidence.superseded.contains(&one.id);
+    if !superseded {
+        found.lost += 1;
+        return found.violate("I2", format!("lost: {}", one.named()));
+    }
+    let later = |other: &&Due<'_>| {
+        other.share.ladder == one.share.ladder && other.target == one.target && other.kind == Kind::Sms
+    };
+    let overtaken = all.iter().filter(later).any(|other| other.rung > one.rung);
+    if one.share.stopped_at.is_none() && !overtaken {
+        found.violate("I6", format!("superseded without an answer or a later reminder: {}", one.named()));
+    }
+}
+
+fn arrived(
+    found: &mut Judgement,
+    one: &Due<'_>,
+    seen: &[&Seen],
+    history: &History,
+    ladder: &Ladder,
+    evidence: &Evidence,
+) {
+    let first = seen[0].at;
+    if seen.len() > 1 && !evidence.ambiguous.contains(&one.id) {
+        found.doubled += 1;
+        let times: Vec<_> = seen.iter().map(|seen| seen.at.to_rfc3339()).collect();
+        found.violate("I2", format!("doubled at {}: {}", times.join(", "), one.named()));
+    }
+    if first < one.due_at {
+        found.early += 1;
+        found.violate("I3", format!("early at {first}: {}", one.named()));
+    }
+    let late = first - one.due_at;
+    found.latest = found.latest.max(late);
+    let touched = |window: &&Window| one.due_at <= window.ended + window.heals && first >= window.from;
+    let struck: Vec<_> = evidence.windows.iter().filter(touched).collect();
+    if late > NOTICED {
+        let since = struck.iter().map(|window| first - window.ended).min().unwrap_or_default();
+        found.healed = found.healed.max(since);
+    }
+    if struck.is_empty() {
+        found.lateness.push(late);
+        if late > LATE {
+            found.violate(
+                "I4",
+                format!("late by {} ms outside of every fault: {}", late.num_milliseconds(), one.named()),
+            );
+        }
+    }
+    late_in_vain(found, one, first, history, ladder);
+}
+
+/// What left although it was too late for it.
+fn late_in_vain(found: &mut Judgement, one: &Due<'_>, first: DateTime<Utc>, history: &History, ladder: &Ladder) {
+    let late = first - one.due_at;
+    let stale = one.share.stopped_at.is_some_and(|stopped| stopped + ON_ITS_WAY < first);
+    if one.kind == Kind::Sms && late > ladder.check_after + ON_ITS_WAY && stale {
+        found.violate("I5", format!("a late reminder to a unit that had answered left at {first}: {}", one.named()));
+    }
+    let released = history.released.iter().any(|(id, at)| *id == one.id && *at <= first);
+    if one.kind == Kind::Push && late > ladder.fault_after + ON_ITS_WAY && !released {
+        found.violate("I5", format!("pushed without release at {first}: {}", one.named()));
+    }
+}
+
+/// How many violations of each invariant there are.
+pub fn by_invariant(violations: &[Violation]) -> BTreeMap<&'static str, usize> {
+    let mut counts = BTreeMap::new();
+    for violation in violations {
+        *counts.entry(violation.invariant).or_default() += 1;
+    }
+    counts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ladder() -> Ladder {
+        Ladder {
+            steps: local::verdict::ladder(TimeDelta::seconds(1)).to_vec(),
+            check_after: TimeDelta::seconds(60),
+            fault_after: TimeDelta::seconds(300),
+        }
+    }
+
+    fn history(stopped: Option<TimeDelta>) -> History {
+        let stopped_at = stopped.map(|after| DateTime::UNIX_EPOCH + after);
+        let share = Share { assignment: Uuid::from_u128(1), ladder: Uuid::from_u128(2), stopped_at };
+        let whistle =
+            Whistle { id: Uuid::from_u128(3), blown_at: DateTime::UNIX_EPOCH, shares: vec![share], closed: false };
+        History { whistles: vec![whistle], ..History::default() }
+    }
+
+    fn received(history: &History, late: TimeDelta) -> Vec<Seen> {
+        let ladder = ladder();
+        let seen = |one: &Due<'_>| Seen {
+            at: one.due_at + late,
+            kind: one.kind,
+            id: one.id.to_string(),
+            to: String::new(),
+            text: String::new(),
+            answered_at: None,
+        };
+        expected(history, &ladder).iter().map(seen).collect()
+    }
+
+    fn invariants(history: &History, seen: Vec<Seen>) -> Vec<&'static str> {
+        let evidence = Evidence { seen, ..Evidence::default() };
+        by_invariant(&judge(history, &ladder(), &evidence).violations).into_keys().collect()
+    }
+
+    #[test]
+    fn a_true_history_is_clean_and_a_rung_at_the_stop_belongs_to_it() {
+        for (stopped, effects) in [(None, 9), (Some(TimeDelta::seconds(1)), 4), (Some(TimeDelta::milliseconds(999)), 1)]
+        {
+            let history = history(stopped);
+            let seen = received(&history, TimeDelta::milliseconds(3));
+            assert_eq!(seen.len(), effects);
+            assert!(invariants(&history, seen).is_empty());
+        }
+    }
+
+    #[test]
+    fn each_effect_that_is_cut_doubled_or_early_is_named() {
+        let history = history(None);
+        let all = received(&history, TimeDelta::zero());
+        for index in 0..all.len() {
+            let mut cut = all.clone();
+            let one = cut.remove(index);
+            assert_eq!(invariants(&history, cut), ["I2"]);
+            let mut doubled = all.clone();
+            doubled.push(one);
+            assert_eq!(invariants(&history, doubled), ["I2"]);
+            let mut early = all.clone();
+            early[index].at -= TimeDelta::microseconds(1);
+            assert_eq!(invariants(&history, early), ["I3"]);
+        }
+    }
+
+    #[test]
+    fn an_effect_of_a_rung_that_must_not_happen_is_named() {
+        let everything = received(&history(None), TimeDelta::zero());
+        assert_eq!(invariants(&history(Some(TimeDelta::milliseconds(999))), everything), ["I1"]);
+    }
+
+    #[test]
+    fn lateness_outside_of_fault_windows_has_a_bound_and_inside_it_has_none() {
+        let history = history(None);
+        let seen = received(&history, TimeDelta::seconds(6));
+        assert_eq!(invariants(&history, seen.clone()), ["I4"]);
+        let (from, ended) = (DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH + TimeDelta::minutes(1));
+        let windows = vec![Window { from, ended, heals: TimeDelta::zero() }];
+        let evidence = Evidence { seen, windows, ..Evidence::default() };
+        assert!(judge(&history, &ladder(), &evidence).violations.is_empty());
+    }
+
+    #[test]
+    fn what_is_superseded_needs_a_reason_and_what_is_late_must_be_checked() {
+        let (silent, answered) = (history(None), history(Some(TimeDelta::seconds(4))));
+        let last =
+            expected(&silent, &ladder()).iter().filter(|one| one.kind == Kind::Sms).map(|one| one.id).next_back();
+        let mut seen = received(&silent, TimeDelta::zero());
+        seen.retain(|seen| Some(seen.id.clone()) != last.map(|id| id.to_string()));
+        let superseded = last.into_iter().collect();
+        let evidence = Evidence { seen, superseded, ..Evidence::default() };
+        let found = judge(&silent, &ladder(), &evidence).violations;
+        assert_eq!(by_invariant(&found).into_keys().collect::<Vec<_>>(), ["I6"]);
+        let late = received(&answered, TimeDelta::seconds(70));
+        assert_eq!(invariants(&answered, late), ["I4", "I5"]);
+        let pushed = received(&silent, TimeDelta::seconds(310));
+        assert_eq!(invariants(&silent, pushed), ["I4", "I5"]);
+    }
+}

@@ -1,0 +1,384 @@
+//! The load: whistles of many streets on one to four units each, at a chosen rate, over the public gRPC API; answers at chosen
+//! distances from a rung, by the unit's own system or by the link in the SMS; withdrawals; repeated calls; clients that vanish
+//! mid-call. Everything is drawn from the seed. Every call is repeated under its request id until its outcome is known.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use chrono::{DateTime, TimeDelta, Utc};
+use local::people::{Somebody, channel};
+use local::scenario::timestamp;
+use local::stack::Stack;
+use local::stand_ins::{Kind, Seen};
+use proto::common::v1 as common;
+use proto::dispatch::v1 as dispatch;
+use proto::dispatch::v1::blow_whistle_request::Call;
+use proto::dispatch::v1::whistle_service_client::WhistleServiceClient;
+use proto::notifications::v1::AnswerByLinkRequest;
+use proto::notifications::v1::answer_link_service_client::AnswerLinkServiceClient;
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use tokio::sync::broadcast;
+use tokio::task::JoinSet;
+use tonic::Code;
+use tonic::transport::Channel;
+use uuid::Uuid;
+
+use super::calls::passing;
+use super::history::{History, Share, Whistle};
+use super::people::{MATTER, People};
+
+/// How much load.
+#[derive(Debug, Clone, Copy)]
+pub struct Load {
+    /// Whistles in all.
+    pub whistles: usize,
+    /// Whistles a second.
+    pub rate: f64,
+    /// How long an hour of the ladder lasts.
+    pub hour: TimeDelta,
+    /// Everything follows from it.
+    pub seed: u64,
+    /// Clients drop every call at random once or more before they let it end.
+    pub storm: bool,
+}
+
+/// The load, running.
+#[derive(Clone)]
+pub struct Driver {
+    pub(super) load: Load,
+    policy: i64,
+    people: Arc<People>,
+    whistles: Vec<WhistleServiceClient<Channel>>,
+    links: AnswerLinkServiceClient<Channel>,
+    seen: broadcast::Sender<Seen>,
+    history: Arc<Mutex<History>>,
+    pub(super) in_flight: Arc<AtomicUsize>,
+    pub(super) dropped: Arc<AtomicU64>,
+}
+
+/// What a unit does with its share.
+#[derive(Debug, Clone, Copy)]
+enum Deed {
+    Silent,
+    /// Answers this long after T0.
+    Answers(TimeDelta),
+    /// Answers by the link in its first SMS.
+    Taps,
+}
+
+impl Driver {
+    /// Clients for everything; nothing is sent yet.
+    pub fn new(stack: &Stack, load: Load, policy: i64, people: Arc<People>) -> anyhow::Result<Driver> {
+        let client = |_| Ok(WhistleServiceClient::new(channel(stack, "dispatch")?));
+        Ok(Driver {
+            load,
+            policy,
+            people,
+            whistles: (0..4).map(client).collect::<anyhow::Result<_>>()?,
+            links: AnswerLinkServiceClient::new(channel(stack, "notifications")?),
+            seen: stack.ledger.sender(),
+            history: Arc::default(),
+            in_flight: Arc::default(),
+            dropped: Arc::default(),
+        })
+    }
+
+    /// Calls under way now.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Calls that clients gave up in the middle.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Whistles acknowledged so far.
+    pub fn acknowledged(&self) -> usize {
+        self.history().whistles.len()
+    }
+
+    pub(super) fn history(&self) -> std::sync::MutexGuard<'_, History> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs the whole load; ends when the last outcome is known.
+    pub async fn run(&self) -> History {
+        let began = tokio::time::Instant::now();
+        let mut tasks = JoinSet::new();
+        for number in 0..self.load.whistles {
+            #[expect(clippy::cast_precision_loss, reason = "a count of whistles is small")]
+            let at = began + Duration::from_secs_f64(number as f64 / self.load.rate);
+            tokio::time::sleep_until(at).await;
+            let driver = self.clone();
+            tasks.spawn(async move { driver.whistle(number).await });
+        }
+        while let Some(ended) = tasks.join_next().await {
+            match ended {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => self.history().unresolved.push(format!("{error:#}")),
+                Err(panic) => self.history().unresolved.push(panic.to_string()),
+            }
+        }
+        std::mem::take(&mut *self.history())
+    }
+
+    async fn whistle(&self, number: usize) -> anyhow::Result<()> {
+        let mut rng = StdRng::seed_from_u64(self.load.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ number as u64);
+        // Before it is blown: the first SMS may be faster than the answer.
+        let sms = self.seen.subscribe();
+        let blown = self.blow(&mut rng, number).await?;
+        let blown_at = time(blown.blow_time).context("no T0")?;
+        let share = |assignment: &dispatch::Assignment| -> anyhow::Result<Share> {
+            let ladder = assignment.ladders.first().context("no ladder")?;
+            Ok(Share {
+                assignment: assignment.assignment_id.parse()?,
+                ladder: ladder.ladder_id.parse()?,
+                stopped_at: None,
+            })
+        };
+        let mut shares = blown.assignments.iter().map(share).collect::<anyhow::Result<Vec<_>>>()?;
+        let units: Vec<Uuid> = blown.assignments.iter().map(|one| one.unit_id.parse()).collect::<Result<_, _>>()?;
+        let id: Uuid = blown.whistle_id.parse()?;
+        let withdrawn = rng.random_bool(0.08).then(|| self.load.hour * rng.random_range(0..16));
+        let mut deeds = JoinSet::new();
+        for (index, share) in shares.iter().enumerate() {
+            let (driver, share, unit, sms) = (self.clone(), share.clone(), units[index], sms.resubscribe());
+            let deed = self.deed(&mut rng);
+            let rng = StdRng::seed_from_u64(rng.random());
+            deeds.spawn(async move { (index, driver.act(share, unit, blown_at, deed, sms, rng).await) });
+        }
+        if let Some(after) = withdrawn {
+            until(blown_at + after).await;
+            self.withdraw(&mut rng, id, &mut shares, number).await?;
+        }
+        let mut done = true;
+        while let Some(ended) = deeds.join_next().await {
+            let (index, acted) = ended?;
+            let (stopped_at, finished) = acted?;
+            shares[index].stopped_at = shares[index].stopped_at.or(stopped_at);
+            done &= finished;
+        }
+        let closed = done && withdrawn.is_none() && self.confirm(&mut rng, &shares, number).await?;
+        self.history().whistles.push(Whistle { id, blown_at, shares, closed });
+        Ok(())
+    }
+
+    fn deed(&self, rng: &mut StdRng) -> Deed {
+        let hour = self.load.hour;
+        let rung = [0, 1, 4, 15][rng.random_range(0..4)];
+        let millisecond = TimeDelta::milliseconds(1);
+        match rng.random_range(0..100) {
+            0..35 => Deed::Silent,
+            35..45 => Deed::Taps,
+            // As near to a rung as a call can be aimed; the recorded time decides.
+            45..55 => Deed::Answers(hour * rung - millisecond * rng.random_range(1..20)),
+            55..65 => Deed::Answers(hour * rung),
+            65..75 => Deed::Answers(hour * rung + millisecond),
+            _ => Deed::Answers(hour * rng.random_range(0..160) / 10),
+        }
+    }
+
+    async fn blow(&self, rng: &mut StdRng, number: usize) -> anyhow::Result<dispatch::Whistle> {
+        let role = |index| if index == 0 { common::AssignmentRole::Lead } else { common::AssignmentRole::Supporting };
+        let units = self.people.some_units(rng);
+        let calls = units.iter().enumerate();
+        let request = dispatch::BlowWhistleRequest {
+            request_id: draw(rng),
+            grievance_id: self.people.grievances[number % self.people.grievances.len()].to_string(),
+            area: self.people.area(number),
+            matter: MATTER.into(),
+            title: "示例事项".into(),
+            place: "示例小区".into(),
+            difficulty: common::Difficulty::Complex.into(),
+            calls: calls.map(|(i, unit)| Call { unit_id: unit.to_string(), role: role(i).into() }).collect(),
+            handle_by: Some(timestamp(local::now() + TimeDelta::days(3))),
+            policy_version: self.policy,
+        };
+        let client = self.whistles[number % self.whistles.len()].clone();
+        let street = self.people.street(number);
+        let call = |request| {
+            let mut client = client.clone();
+            async move { client.blow_whistle(request).await }
+        };
+        let answer = self.sure(rng, street, &request, call, "BlowWhistle").await?;
+        self.other_body(rng, street, &request, client.clone()).await;
+        answer?.whistle.context("no whistle")
+    }
+
+    /// Now and then: the same request id with another body must be refused.
+    async fn other_body(
+        &self,
+        rng: &mut StdRng,
+        street: &Somebody,
+        request: &dispatch::BlowWhistleRequest,
+        mut client: WhistleServiceClient<Channel>,
+    ) {
+        if !rng.random_bool(0.02) {
+            return;
+        }
+        let other = dispatch::BlowWhistleRequest { title: "另一事项".into(), ..request.clone() };
+        match client.blow_whistle(street.request(other)).await {
+            Err(status) if status.code() == Code::AlreadyExists || passing(status.code()) => {}
+            answer => {
+                let what = format!("request {} with another body was not refused: {answer:?}", request.request_id);
+                self.history().complaints.push(what);
+            }
+        }
+    }
+
+    /// Acts for a unit; tells when its ladder stopped, and whether it handed in.
+    async fn act(
+        &self,
+        share: Share,
+        unit: Uuid,
+        blown_at: DateTime<Utc>,
+        deed: Deed,
+        sms: broadcast::Receiver<Seen>,
+        mut rng: StdRng,
+    ) -> anyhow::Result<(Option<DateTime<Utc>>, bool)> {
+        let who = self.people.unit(unit)?;
+        let stopped = match deed {
+            Deed::Silent => None,
+            Deed::Answers(after) => {
+                until(blown_at + after).await;
+                self.answer(&mut rng, &who, &share).await?
+            }
+            Deed::Taps => self.tap(&mut rng, &who, &share, sms).await?,
+        };
+        if stopped.is_none() || !rng.random_bool(0.5) {
+            return Ok((stopped, false));
+        }
+        let submit = dispatch::SubmitAssignmentRequest {
+            request_id: draw(&mut rng),
+            assignment_id: share.assignment.to_string(),
+            result: "已处置".into(),
+            evidence: vec![dispatch::Evidence {
+                photo_id: share.assignment.to_string(),
+                place: "示例小区".into(),
+                time: Some(timestamp(local::now())),
+            }],
+        };
+        let client = self.whistles[0].clone();
+        let call = |request| {
+            let mut client = client.clone();
+            async move { client.submit_assignment(request).await }
+        };
+        Ok((stopped, self.sure(&mut rng, &who, &submit, call, "SubmitAssignment").await?.is_ok()))
+    }
+
+    async fn answer(&self, rng: &mut StdRng, who: &Somebody, share: &Share) -> anyhow::Result<Option<DateTime<Utc>>> {
+        let request = dispatch::AnswerAssignmentRequest {
+            request_id: draw(rng),
+            assignment_id: share.assignment.to_string(),
+            responsible_person: "王工".into(),
+        };
+        let client = self.whistles[rng.random_range(0..self.whistles.len())].clone();
+        let call = |request| {
+            let mut client = client.clone();
+            async move { client.answer_assignment(request).await }
+        };
+        match self.sure(rng, who, &request, call, "AnswerAssignment").await? {
+            Ok(answered) => Ok(stop_of(&answered)),
+            // Withdrawn meanwhile: the withdrawal says when.
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Waits for the first SMS and taps its link; answers by the unit's own system when the SMS is too long in coming.
+    async fn tap(
+        &self,
+        rng: &mut StdRng,
+        who: &Somebody,
+        share: &Share,
+        mut sms: broadcast::Receiver<Seen>,
+    ) -> anyhow::Result<Option<DateTime<Utc>>> {
+        let name = format!("{}/1/sms/duty", share.ladder);
+        let id = Uuid::new_v5(&share.assignment, name.as_bytes()).to_string();
+        let link = async {
+            loop {
+                match sms.recv().await {
+                    Ok(seen) if seen.kind == Kind::Sms && seen.id == id => return token(&seen.text),
+                    Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
+                    Err(broadcast::error::RecvError::Closed) => return None,
+                }
+            }
+        };
+        let Ok(Some(token)) = tokio::time::timeout(Duration::from_secs(20), link).await else {
+            return self.answer(rng, who, share).await;
+        };
+        let request = AnswerByLinkRequest { token, responsible_person: "值班员".into() };
+        let client = self.links.clone();
+        let call = |request| {
+            let mut client = client.clone();
+            async move { client.answer_by_link(request).await }
+        };
+        match self.sure(rng, who, &request, call, "AnswerByLink").await? {
+            Ok(answered) => Ok(time(answered.answer_time)),
+            Err(_) => Ok(None),
+        }
+    }
+
+    async fn withdraw(&self, rng: &mut StdRng, id: Uuid, shares: &mut [Share], number: usize) -> anyhow::Result<()> {
+        let request = dispatch::WithdrawWhistleRequest {
+            request_id: draw(rng),
+            whistle_id: id.to_string(),
+            reason: "误报".into(),
+        };
+        let client = self.whistles[number % self.whistles.len()].clone();
+        let call = |request| {
+            let mut client = client.clone();
+            async move { client.withdraw_whistle(request).await }
+        };
+        if let Ok(withdrawn) = self.sure(rng, self.people.street(number), &request, call, "WithdrawWhistle").await? {
+            for (share, now) in shares.iter_mut().zip(&withdrawn.assignments) {
+                share.stopped_at = stop_of(now);
+            }
+        }
+        Ok(())
+    }
+
+    async fn confirm(&self, rng: &mut StdRng, shares: &[Share], number: usize) -> anyhow::Result<bool> {
+        let client = self.whistles[number % self.whistles.len()].clone();
+        let mut all = true;
+        for share in shares {
+            let request = dispatch::ConfirmAssignmentRequest {
+                request_id: draw(rng),
+                assignment_id: share.assignment.to_string(),
+            };
+            let call = |request| {
+                let mut client = client.clone();
+                async move { client.confirm_assignment(request).await }
+            };
+            all &= self.sure(rng, self.people.street(number), &request, call, "ConfirmAssignment").await?.is_ok();
+        }
+        Ok(all)
+    }
+}
+
+/// When the answer ladder stopped.
+fn stop_of(assignment: &dispatch::Assignment) -> Option<DateTime<Utc>> {
+    assignment.ladders.first().and_then(|ladder| time(ladder.stop_time))
+}
+
+fn token(text: &str) -> Option<String> {
+    text.rsplit_once("/a/").map(|(_, token)| token.trim().to_owned())
+}
+
+fn time(at: Option<prost_types::Timestamp>) -> Option<DateTime<Utc>> {
+    let at = at?;
+    DateTime::from_timestamp(at.seconds, u32::try_from(at.nanos).ok()?)
+}
+
+fn draw(rng: &mut StdRng) -> String {
+    Uuid::from_u128(rng.random::<u128>() | 1).to_string()
+}
+
+/// Sleeps until the host's clock, which is Postgres's on this machine, says so.
+async fn until(at: DateTime<Utc>) {
+    let wait = at - local::now();
+    local::pause(wait.to_std().unwrap_or_default()).await;
+}

@@ -1,0 +1,64 @@
+//! What the driver did and was told. The services under test write none of it.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use local::verdict::Step;
+use uuid::Uuid;
+
+/// Everything that one run's judgement stands on, but for what the stand-ins received.
+#[derive(Debug, Clone, Default)]
+pub struct History {
+    /// Every whistle that was acknowledged.
+    pub whistles: Vec<Whistle>,
+    /// What answers contradicted: the driver's own findings (repeated calls, refusals that should not be).
+    pub complaints: Vec<String>,
+    /// Calls whose outcome was never learned.
+    pub unresolved: Vec<String>,
+    /// Cases that the driver, as the centre, released, and from when on.
+    pub released: Vec<(Uuid, DateTime<Utc>)>,
+}
+
+/// An acknowledged whistle.
+#[derive(Debug, Clone)]
+pub struct Whistle {
+    /// Its id.
+    pub id: Uuid,
+    /// T0, from BlowWhistle's answer.
+    pub blown_at: DateTime<Utc>,
+    /// One for each unit.
+    pub shares: Vec<Share>,
+    /// Every share was handed in and confirmed, as acknowledged.
+    pub closed: bool,
+}
+
+/// A unit's share.
+#[derive(Debug, Clone)]
+pub struct Share {
+    /// Its id.
+    pub assignment: Uuid,
+    /// Its answer ladder.
+    pub ladder: Uuid,
+    /// When the ladder stopped, as an acknowledged answer or withdrawal said; none while it runs.
+    pub stopped_at: Option<DateTime<Utc>>,
+}
+
+/// When a fault struck.
+#[derive(Debug, Clone, Copy)]
+pub struct Window {
+    /// From then on.
+    pub from: DateTime<Utc>,
+    /// Until then.
+    pub ended: DateTime<Utc>,
+    /// How long healing may take after that.
+    pub heals: TimeDelta,
+}
+
+/// The ladder that the run loaded.
+#[derive(Debug, Clone)]
+pub struct Ladder {
+    /// Its steps.
+    pub steps: Vec<Step>,
+    /// A reminder later than this is checked before it leaves.
+    pub check_after: TimeDelta,
+    /// A push later than this waits for the centre.
+    pub fault_after: TimeDelta,
+}

@@ -1,0 +1,127 @@
+//! `cargo faults`: the table, row by row; resumable by fault.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser;
+
+use super::row::{self, Plan, Row, WHISTLES};
+use super::strikes::{FAULTS, Fault};
+
+/// Break Haiqu on purpose, and judge what came through.
+#[derive(Debug, Parser)]
+pub struct Arguments {
+    /// Faults to run, for example F4 F11.
+    pub faults: Vec<String>,
+    /// Run every fault.
+    #[arg(long)]
+    pub all: bool,
+    /// Everything follows from it; drawn and printed without.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// How long the load of a row lasts.
+    #[arg(long, default_value_t = 1.5)]
+    pub minutes: f64,
+    /// Whistles a second.
+    #[arg(long, default_value_t = 50.0)]
+    pub rate: f64,
+    /// Skip the rows that have held already under this seed.
+    #[arg(long)]
+    pub resume: bool,
+}
+
+/// Runs what was asked for.
+pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let seed = arguments.seed.unwrap_or_else(|| rand::random::<u32>().into());
+    print(&format!("seed {seed}"));
+    let chosen = choose(&arguments)?;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of whistles is small")]
+    let whistles = (arguments.minutes * 60.0 * arguments.rate) as usize;
+    let plan = Plan { seed, whistles, rate: arguments.rate, replicas: 2, binary: None };
+    let file = local::binaries()?.join(format!("faults-{seed}.json"));
+    let mut rows = if arguments.resume { kept(&file)? } else { BTreeMap::new() };
+    for fault in chosen {
+        if rows.get(fault.id).is_some_and(|row| row.holds(WHISTLES)) {
+            continue;
+        }
+        local::progress(&format!("{} {}", fault.id, fault.name));
+        let row = row::run(fault, &plan).await.with_context(|| fault.id.to_owned())?;
+        print(&format!("{}\n{}", heading(), line(&row)));
+        row.violations.iter().for_each(|violation| print(&format!("    {violation}")));
+        rows.insert(fault.id.to_owned(), row);
+        std::fs::write(&file, serde_json::to_string_pretty(&rows)?)?;
+    }
+    Ok(summary(&rows, &arguments, seed))
+}
+
+#[expect(clippy::print_stdout, reason = "this is what the command is for")]
+fn print(text: &str) {
+    println!("{text}");
+}
+
+fn choose(arguments: &Arguments) -> anyhow::Result<Vec<&'static Fault>> {
+    if arguments.all {
+        return Ok(FAULTS.iter().collect());
+    }
+    let find = |id: &String| FAULTS.iter().find(|fault| fault.id == id).with_context(|| format!("no fault {id}"));
+    let chosen = arguments.faults.iter().map(find).collect::<anyhow::Result<Vec<_>>>()?;
+    anyhow::ensure!(!chosen.is_empty(), "say which faults, or --all; --help lists what else there is");
+    Ok(chosen)
+}
+
+fn kept(file: &PathBuf) -> anyhow::Result<BTreeMap<String, Row>> {
+    match std::fs::read(file) {
+        Ok(text) => Ok(serde_json::from_slice(&text)?),
+        Err(_) => Ok(BTreeMap::new()),
+    }
+}
+
+fn summary(rows: &BTreeMap<String, Row>, arguments: &Arguments, seed: u64) -> ExitCode {
+    print(&format!("\n{}", heading()));
+    for fault in FAULTS {
+        if let Some(row) = rows.get(fault.id) {
+            print(&line(row));
+        }
+    }
+    let sum = |of: fn(&Row) -> usize| rows.values().map(of).sum::<usize>();
+    let [lost, doubled, early] = [0, 1, 2].map(|index| rows.values().map(|row| row.wrong[index]).sum::<usize>());
+    print(&format!(
+        "\n{} whistles, {} effects: {lost} lost, {doubled} doubled, {early} early; seed {seed}",
+        sum(|row| row.whistles),
+        sum(|row| row.effects)
+    ));
+    let failed: Vec<_> = rows.values().filter(|row| !row.holds(WHISTLES)).map(|row| row.fault.as_str()).collect();
+    let missing = arguments.all && rows.len() < FAULTS.len();
+    match failed.is_empty() && !missing {
+        true => ExitCode::SUCCESS,
+        false => {
+            print(&format!("does not hold: {}", failed.join(" ")));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn heading() -> String {
+    "| fault | | seed | whistles | struck | effects | lost | doubled | early | latest ms | p50/p99 ms outside | healed ms | holds |"
+        .to_owned()
+}
+
+fn line(row: &Row) -> String {
+    let [lost, doubled, early] = row.wrong;
+    let [p50, p99] = row.outside_ms;
+    let holds = if row.holds(WHISTLES) { "yes".to_owned() } else { format!("no, {} violations", row.violated) };
+    format!(
+        "| {} | {} | {} | {} | {} {} | {} | {lost} | {doubled} | {early} | {} | {p50}/{p99} | {} | {holds} |",
+        row.fault,
+        row.name,
+        row.seed,
+        row.whistles,
+        row.struck,
+        row.struck_what,
+        row.effects,
+        row.latest_ms,
+        row.healed_ms
+    )
+}

@@ -1,0 +1,118 @@
+//! What is broken: the whole of Haiqu with two processes of each service, a proxy before each address that a service is told,
+//! and servers that can be killed, paused and started again.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Context as _;
+use local::servers::{Data, Given, Servers};
+use local::stack::{Options, Replica, Stack};
+
+use super::disk::Disk;
+use super::history::Window;
+use super::proxy::{Link, Proxy};
+use super::strikes::Needs;
+
+type Hops = BTreeMap<(&'static str, SocketAddr), Proxy>;
+
+/// Everything, running.
+pub struct Rig {
+    /// It.
+    pub stack: Stack,
+    /// When faults struck.
+    pub windows: Vec<Window>,
+    hops: Arc<Mutex<Hops>>,
+    disk: Option<Disk>,
+    others: Vec<Servers>,
+}
+
+impl Rig {
+    /// Starts it; with another program than this tree's where a bug is seeded.
+    pub async fn start(binary: Option<PathBuf>, replicas: usize, needs: Needs) -> anyhow::Result<Rig> {
+        let (disk, data) = match needs {
+            Needs::Nothing | Needs::Storm => (None, Data::default()),
+            Needs::NatsDisk => {
+                let disk = Disk::make("nats", 192).await?;
+                let nats = Some(disk.data());
+                (Some(disk), Data { nats, ..Data::default() })
+            }
+            Needs::PostgresDisk => {
+                let disk = Disk::make("postgres", 1024).await?;
+                let postgres = Some(disk.data());
+                (Some(disk), Data { postgres, ..Data::default() })
+            }
+        };
+        let hops: Arc<Mutex<Hops>> = Arc::default();
+        let known = hops.clone();
+        let through = move |service: &'static str, address: SocketAddr| {
+            let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(proxy) = known.get(&(service, address)) {
+                return Ok(proxy.address);
+            }
+            let proxy = Proxy::before(address)?;
+            let own = proxy.address;
+            known.insert((service, address), proxy);
+            Ok(own)
+        };
+        let given = Given { data, ..Given::default() };
+        let options = Options { given, replicas, binary, through: Some(Arc::new(through)), ..Options::default() };
+        let stack = Stack::start(&options).await?;
+        Ok(Rig { stack, windows: Vec::new(), hops, disk, others: Vec::new() })
+    }
+
+    fn hops_now(&self) -> std::sync::MutexGuard<'_, Hops> {
+        self.hops.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes every hop to an address; returns how many connections that hits.
+    pub fn link(&self, to: SocketAddr, link: Link) -> usize {
+        self.hops_now().iter().filter(|((_, target), _)| *target == to).map(|(_, proxy)| proxy.set(link)).sum()
+    }
+
+    /// Every address that some service connects to.
+    pub fn targets(&self) -> Vec<SocketAddr> {
+        let mut targets: Vec<_> = self.hops_now().keys().map(|(_, target)| *target).collect();
+        targets.sort();
+        targets.dedup();
+        targets
+    }
+
+    /// What a service connects to `from` goes to `to` from now on; what is open is cut.
+    pub async fn turn(&self, service: &'static str, from: SocketAddr, to: SocketAddr) -> anyhow::Result<()> {
+        let proxy = self.hops_now().get(&(service, from)).cloned().context("no such hop")?;
+        proxy.turn_to(to);
+        proxy.set(Link::Cut);
+        local::pause(std::time::Duration::from_millis(100)).await;
+        proxy.set(Link::Good);
+        Ok(())
+    }
+
+    /// The processes of a service.
+    pub fn of(&self, service: &str) -> Vec<Replica> {
+        self.stack.replicas.iter().filter(|replica| replica.service == service).cloned().collect()
+    }
+
+    /// The file system that the row asked for.
+    pub fn disk(&mut self) -> anyhow::Result<&mut Disk> {
+        self.disk.as_mut().context("this row has no disk of its own")
+    }
+
+    /// Servers that belong to the row from now on.
+    pub fn keep(&mut self, servers: Servers) {
+        self.others.push(servers);
+    }
+
+    /// Stops everything, and gives back what was mounted.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.stack.stop().await;
+        for servers in self.others {
+            servers.stop().await;
+        }
+        match self.disk {
+            Some(disk) => disk.remove().await,
+            None => Ok(()),
+        }
+    }
+}

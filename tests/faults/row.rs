@@ -1,0 +1,210 @@
+//! One row of the matrix: a fresh rig, the load, the fault, healing, the judge.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use local::people::{Somebody, channel, request_id};
+use local::stack::Stack;
+use local::verdict::ladder;
+use proto::oversight::v1::case_service_client::CaseServiceClient;
+use proto::oversight::v1::{CaseState, ListCasesRequest, ReleaseCaseRequest};
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use serde::{Deserialize, Serialize};
+use sqlx::{Connection as _, PgConnection};
+use tokio::sync::watch;
+
+use super::after;
+use super::checker::{Evidence, Judgement, Violation, judge};
+use super::driver::{Driver, Load};
+use super::history::{History, Ladder};
+use super::people::{People, load_policy};
+use super::rig::Rig;
+use super::strikes::{Fault, Field, Needs, Struck};
+
+/// A row must have had at least so many whistles in a full run.
+pub const WHISTLES: usize = 2000;
+/// Nothing new has arrived for this long: what is missing then is lost.
+const QUIET: Duration = Duration::from_secs(45);
+
+/// How a row is run.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Everything follows from it.
+    pub seed: u64,
+    /// Whistles.
+    pub whistles: usize,
+    /// Whistles a second.
+    pub rate: f64,
+    /// Processes of each service.
+    pub replicas: usize,
+    /// Another program than this tree's.
+    pub binary: Option<PathBuf>,
+}
+
+/// What a row found.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Row {
+    /// The fault.
+    pub fault: String,
+    /// In words.
+    pub name: String,
+    /// Its seed.
+    pub seed: u64,
+    /// Whistles acknowledged.
+    pub whistles: usize,
+    /// What the fault hit.
+    pub struck: u64,
+    /// Of what.
+    pub struck_what: String,
+    /// Effects checked.
+    pub effects: usize,
+    /// Lost, doubled, early.
+    pub wrong: [usize; 3],
+    /// Latest effect, milliseconds.
+    pub latest_ms: i64,
+    /// Lateness outside of fault windows, milliseconds: p50, p99.
+    pub outside_ms: [i64; 2],
+    /// After the last fault: until the last late effect had arrived, milliseconds.
+    pub healed_ms: i64,
+    /// The first violations.
+    pub violations: Vec<String>,
+    /// How many there are.
+    pub violated: usize,
+}
+
+impl Row {
+    /// Whether it holds.
+    pub fn holds(&self, whistles: usize) -> bool {
+        self.violated == 0 && self.struck > 0 && self.whistles >= whistles.min(WHISTLES)
+    }
+}
+
+/// Runs one row.
+pub async fn run(fault: &Fault, plan: &Plan) -> anyhow::Result<Row> {
+    let mut rig = Rig::start(plan.binary.clone(), plan.replicas, fault.needs).await?;
+    let ran = judged(fault, plan, &mut rig).await;
+    rig.stop().await?;
+    ran
+}
+
+async fn judged(fault: &Fault, plan: &Plan, rig: &mut Rig) -> anyhow::Result<Row> {
+    let hour = TimeDelta::milliseconds(400);
+    let ladder = Ladder {
+        steps: ladder(hour).to_vec(),
+        check_after: TimeDelta::seconds(20),
+        fault_after: TimeDelta::seconds(40),
+    };
+    let policy = load_policy(&rig.stack, hour, (ladder.check_after, ladder.fault_after)).await?;
+    let people = Arc::new(People::enter(&rig.stack, plan.whistles).await?);
+    let storm = fault.needs == Needs::Storm;
+    let load = Load { whistles: plan.whistles, rate: plan.rate, hour, seed: plan.seed, storm };
+    let driver = Driver::new(&rig.stack, load, policy, people)?;
+    let (stop, watched) = watch::channel(false);
+    let idle = tokio::spawn(idle_in_transaction(rig.stack.servers.postgres_url.clone(), watched));
+    #[expect(clippy::cast_precision_loss, reason = "a count of whistles is small")]
+    let span = Duration::from_secs_f64(plan.whistles as f64 / plan.rate);
+    let mut rng = StdRng::seed_from_u64(plan.seed);
+    let running = tokio::spawn({
+        let driver = driver.clone();
+        async move { driver.run().await }
+    });
+    let struck = (fault.strike)(&mut Field { rig: &mut *rig, driver: &driver, rng: &mut rng, span }).await?;
+    let mut history = running.await?;
+    heal(&rig.stack, &mut history).await?;
+    stop.send_replace(true);
+    let evidence = Evidence {
+        seen: rig.stack.ledger.read()?,
+        ambiguous: &rig.stack.gateway.ambiguous() | &rig.stack.platform.ambiguous(),
+        superseded: after::superseded(&rig.stack).await?,
+        windows: rig.windows.clone(),
+    };
+    let mut found = judge(&history, &ladder, &evidence);
+    found.violations.extend(after::violations(&rig.stack, &history).await?);
+    found.violations.extend(idle.await?);
+    Ok(row(fault, plan, history.whistles.len(), &struck, &found))
+}
+
+fn row(fault: &Fault, plan: &Plan, whistles: usize, struck: &Struck, found: &Judgement) -> Row {
+    Row {
+        fault: fault.id.into(),
+        name: fault.name.into(),
+        seed: plan.seed,
+        whistles,
+        struck: struck.count,
+        struck_what: struck.what.into(),
+        effects: found.effects,
+        wrong: [found.lost, found.doubled, found.early],
+        latest_ms: found.latest.num_milliseconds(),
+        outside_ms: [found.percentile(50).num_milliseconds(), found.percentile(99).num_milliseconds()],
+        healed_ms: found.healed.num_milliseconds(),
+        violations: found.violations.iter().take(5).map(ToString::to_string).collect(),
+        violated: found.violations.len(),
+    }
+}
+
+/// Waits until nothing new arrives, releasing as the centre what is held for the platform's own lateness.
+async fn heal(stack: &Stack, history: &mut History) -> anyhow::Result<()> {
+    let centre = Somebody::new(&stack.issuer, "centre", "centre", None, None)?;
+    let cases = CaseServiceClient::new(channel(stack, "oversight")?);
+    let (mut count, mut since) = (0, tokio::time::Instant::now());
+    // The longest ladder is six seconds; a retry comes within half a minute.
+    while since.elapsed() < QUIET {
+        let held = ListCasesRequest { state: CaseState::Held.into(), page_size: 100, page_token: String::new() };
+        let held = centre.call(held, async |request| cases.clone().list_cases(request).await).await?;
+        for case in held.cases {
+            history.released.push((case.case_id.parse()?, local::now()));
+            let release = ReleaseCaseRequest { request_id: request_id(), case_id: case.case_id };
+            centre.call(release, async |request| cases.clone().release_case(request).await).await?;
+        }
+        let seen = stack.ledger.count();
+        if seen != count {
+            (count, since) = (seen, tokio::time::Instant::now());
+        }
+        if settled(stack).await? {
+            break;
+        }
+        local::pause(Duration::from_millis(250)).await;
+    }
+    Ok(())
+}
+
+/// Nothing is due, and nothing waits to leave.
+async fn settled(stack: &Stack) -> anyhow::Result<bool> {
+    for (service, query) in [
+        ("dispatch", "select not exists (select from assignment where next_due_at < now() + interval '1 hour')"),
+        ("dispatch", "select not exists (select from outbox where position is null)"),
+        ("notifications", "select not exists (select from leaving)"),
+        ("oversight", "select not exists (select from case_file where state in ('pending', 'held'))"),
+    ] {
+        let mut connection = PgConnection::connect(&stack.databases[service]).await?;
+        if !sqlx::query_scalar::<_, bool>(query).fetch_one(&mut connection).await? {
+            return Ok(false);
+        }
+    }
+    // What was stated a moment ago may not have been heard yet.
+    after::heard(stack).await
+}
+
+/// I12: looks once a second for a session of ours that has been idle inside a transaction for over five seconds.
+async fn idle_in_transaction(postgres: String, mut stop: watch::Receiver<bool>) -> Vec<Violation> {
+    let mut found = Vec::new();
+    loop {
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => return found,
+            () = local::pause(Duration::from_secs(1)) => {}
+        }
+        // Away now; the fault may be just that.
+        let Ok(mut connection) = PgConnection::connect(&format!("{postgres}/postgres")).await else { continue };
+        let asked = sqlx::query_scalar::<_, String>(
+            "select application_name || ': ' || query from pg_stat_activity
+             where usename like 'haiqu%' and state like 'idle in transaction%'
+             and state_change < clock_timestamp() - interval '6 s'",
+        );
+        if let Ok(idle) = asked.fetch_all(&mut connection).await {
+            found.extend(idle.into_iter().map(|what| Violation { invariant: "I12", what }));
+        }
+    }
+}

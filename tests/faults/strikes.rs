@@ -1,0 +1,108 @@
+//! How each fault strikes, from outside, on real processes. Every strike tells what it truly hit.
+
+mod links;
+mod messages;
+mod outside;
+mod processes;
+mod servers;
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures::future::BoxFuture;
+use rand::rngs::StdRng;
+
+use super::driver::Driver;
+use super::history::Window;
+use super::rig::Rig;
+
+/// What a fault works with while the load runs.
+pub struct Field<'f> {
+    /// What is broken.
+    pub rig: &'f mut Rig,
+    /// The load.
+    pub driver: &'f Driver,
+    /// Drawn from the run's seed.
+    pub rng: &'f mut StdRng,
+    /// How long the load lasts.
+    pub span: Duration,
+}
+
+/// What a fault hit.
+#[derive(Debug, Clone, Default)]
+pub struct Struck {
+    /// How much; a row that struck nothing fails.
+    pub count: u64,
+    /// Of what.
+    pub what: &'static str,
+}
+
+/// A fault that strikes while the load runs; ends before the load does.
+pub type Strike = for<'a, 'f> fn(&'a mut Field<'f>) -> BoxFuture<'a, anyhow::Result<Struck>>;
+
+/// A row of the matrix.
+#[derive(Clone, Copy)]
+pub struct Fault {
+    /// `F1` to `F26`.
+    pub id: &'static str,
+    /// In a few words.
+    pub name: &'static str,
+    /// How it strikes.
+    pub strike: Strike,
+    /// What it needs beside the usual.
+    pub needs: Needs,
+}
+
+/// What a row needs beside the usual.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// Nothing.
+    Nothing,
+    /// Clients that drop every call at random.
+    Storm,
+    /// NATS on a file system of its own.
+    NatsDisk,
+    /// Postgres on a file system of its own.
+    PostgresDisk,
+}
+
+/// Every row, in its order.
+pub const FAULTS: &[Fault] = &[
+    row("F1", "kill -9 any service", processes::kill_any, Needs::Nothing),
+    row("F2", "kill -9 all services at once", processes::kill_all, Needs::Nothing),
+    row("F3", "NATS killed, stopped", servers::nats_gone, Needs::Nothing),
+    row("F4", "JetStream store deleted", messages::store_deleted, Needs::Nothing),
+    row("F5", "JetStream store rolled back", messages::store_rolled_back, Needs::Nothing),
+    row("F6", "power cut of NATS", servers::nats_power_cut, Needs::NatsDisk),
+    row("F7", "power cut of Postgres", servers::postgres_power_cut, Needs::PostgresDisk),
+    row("F9", "Postgres killed, backends terminated", servers::postgres_killed, Needs::Nothing),
+    row("F10", "Postgres away for minutes", servers::postgres_away, Needs::Nothing),
+    row("F11", "SIGSTOP 13 to 20 s", processes::paused, Needs::Nothing),
+    row("F12", "links cut, half-open, one-way, slow", links::broken, Needs::Nothing),
+    row("F13", "cancellation storm", processes::nothing_more, Needs::Storm),
+    row("F14", "a long transaction elsewhere", servers::long_transaction, Needs::Nothing),
+    row("F15", "disk full under NATS", servers::nats_disk_full, Needs::NatsDisk),
+    row("F15p", "disk full under Postgres", servers::postgres_disk_full, Needs::PostgresDisk),
+    row("F18", "events injected again", messages::injected_again, Needs::Nothing),
+    row("F19", "SMS gateway misbehaves", outside::gateway, Needs::Nothing),
+    row("F20", "阳光+ down for a day", outside::platform, Needs::Nothing),
+    row("F22", "durable consumers paused, deleted", messages::consumers_gone, Needs::Nothing),
+    row("F25", "dispatch restored into a new cluster", servers::dispatch_restored, Needs::Nothing),
+];
+
+const fn row(id: &'static str, name: &'static str, strike: Strike, needs: Needs) -> Fault {
+    Fault { id, name, strike, needs }
+}
+
+impl Field<'_> {
+    /// Waits for a part of the load's time.
+    pub async fn wait(&self, seconds: f64) {
+        local::pause(Duration::from_secs_f64(seconds)).await;
+    }
+
+    /// Remembers that a fault struck from then until now, with the time that healing may take.
+    pub fn window(&mut self, from: DateTime<Utc>, heals: Duration) {
+        let heals = TimeDelta::from_std(heals).unwrap_or_default();
+        self.rig.windows.push(Window { from, ended: local::now(), heals });
+    }
+}

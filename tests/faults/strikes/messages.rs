@@ -1,0 +1,158 @@
+//! Faults of NATS and of what it carries.
+
+use std::path::Path;
+use std::time::Duration;
+
+use async_nats::jetstream;
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use local::process::signal;
+use rand::seq::SliceRandom as _;
+use sqlx::{Connection as _, PgConnection};
+
+use super::{Field, Struck};
+
+/// F4: the store is gone, with what nobody had consumed yet.
+pub fn store_deleted<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Struck>> {
+    Box::pin(async move {
+        field.wait(6.0).await;
+        let from = local::now();
+        sleep_hearers(field, "STOP").await;
+        field.wait(1.5).await;
+        let waiting = unconsumed(field).await?;
+        let nats = field.rig.stack.servers.nats.as_mut().ok_or_else(|| anyhow::anyhow!("no NATS of our own"))?;
+        nats.kill().await?;
+        std::fs::remove_dir_all(&nats.data)?;
+        nats.start().await?;
+        sleep_hearers(field, "CONT").await;
+        field.window(from, Duration::from_secs(20));
+        Ok(Struck { count: waiting, what: "facts not consumed" })
+    })
+}
+
+/// F5: the store is what it was some seconds ago.
+pub fn store_rolled_back<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Struck>> {
+    Box::pin(async move {
+        field.wait(6.0).await;
+        let before = facts(field).await?;
+        let nats = field.rig.stack.servers.nats.as_mut().ok_or_else(|| anyhow::anyhow!("no NATS of our own"))?;
+        let older = nats.data.with_extension("older");
+        signal("STOP", nats.process.pid).await;
+        copy(&nats.data, &older).await?;
+        signal("CONT", nats.process.pid).await;
+        field.wait(8.0).await;
+        let from = local::now();
+        let nats = field.rig.stack.servers.nats.as_mut().ok_or_else(|| anyhow::anyhow!("no NATS of our own"))?;
+        nats.kill().await?;
+        std::fs::remove_dir_all(&nats.data)?;
+        std::fs::rename(&older, &nats.data)?;
+        nats.start().await?;
+        field.window(from, Duration::from_secs(20));
+        Ok(Struck { count: facts(field).await?.abs_diff(before), what: "facts rolled back" })
+    })
+}
+
+/// F18: everything that was heard comes again, out of order, as new messages.
+pub fn injected_again<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Struck>> {
+    Box::pin(async move {
+        let client = async_nats::connect(&field.rig.stack.servers.nats_url).await?;
+        let mut all = client.subscribe("haiqu.>").await?;
+        let (began, mut injected, mut kept) = (tokio::time::Instant::now(), 0, Vec::new());
+        while began.elapsed() + Duration::from_secs(6) < field.span {
+            let next = tokio::time::timeout(Duration::from_millis(500), all.next()).await;
+            if let Ok(Some(message)) = next
+                && message.headers.as_ref().is_some_and(|headers| headers.get("again").is_none())
+            {
+                kept.push(message);
+            }
+            if kept.len() < 400 {
+                continue;
+            }
+            kept.shuffle(field.rng);
+            for message in kept.drain(..) {
+                let mut headers = async_nats::HeaderMap::new();
+                for (name, values) in message.headers.iter().flat_map(async_nats::HeaderMap::iter) {
+                    if name.to_string() != "Nats-Msg-Id" {
+                        values.iter().for_each(|value| headers.append(name.clone(), value.clone()));
+                    }
+                }
+                headers.insert("again", "yes");
+                client.publish_with_headers(message.subject, headers, message.payload).await?;
+                injected += 1;
+            }
+            client.flush().await?;
+        }
+        Ok(Struck { count: injected, what: "facts injected" })
+    })
+}
+
+/// F22: durable consumers are deleted under their subscribers, and those of one service starve: somebody else takes its messages
+/// and never says so.
+pub fn consumers_gone<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Struck>> {
+    Box::pin(async move {
+        let context = jetstream::new(async_nats::connect(&field.rig.stack.servers.nats_url).await?);
+        let (began, mut hit) = (tokio::time::Instant::now(), 0);
+        field.wait(4.0).await;
+        while began.elapsed() + Duration::from_secs(12) < field.span {
+            let from = local::now();
+            for consumer in ["notifications", "oversight", "grievances"] {
+                let stream = context.get_stream("HAIQU").await?;
+                hit += u64::from(stream.delete_consumer(consumer).await.is_ok_and(|deleted| deleted.success));
+            }
+            field.window(from, Duration::from_secs(6));
+            field.wait(3.0).await;
+            let from = local::now();
+            hit += starve(&context, "notifications").await?;
+            field.window(from, Duration::from_secs(6));
+            field.wait(3.0).await;
+        }
+        Ok(Struck { count: hit, what: "consumers deleted, messages taken" })
+    })
+}
+
+/// Takes what is there for a consumer, and acknowledges it in its name without doing anything.
+async fn starve(context: &jetstream::Context, name: &str) -> anyhow::Result<u64> {
+    let stream = context.get_stream("HAIQU").await?;
+    let Ok(consumer) = stream.get_consumer::<jetstream::consumer::pull::Config>(name).await else { return Ok(0) };
+    let mut taken = 0;
+    let mut messages = consumer.fetch().max_messages(50).expires(Duration::from_secs(1)).messages().await?;
+    while let Some(Ok(message)) = messages.next().await {
+        // It is lost for whoever should have had it: that is the point.
+        taken += u64::from(message.ack().await.is_ok());
+    }
+    Ok(taken)
+}
+
+async fn sleep_hearers(field: &Field<'_>, name: &str) {
+    for service in ["notifications", "oversight", "grievances"] {
+        for replica in field.rig.of(service) {
+            let pid = *replica.pid.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            signal(name, pid).await;
+        }
+    }
+}
+
+/// Facts in dispatch's log that notifications' inbox lacks.
+async fn unconsumed(field: &Field<'_>) -> anyhow::Result<u64> {
+    let databases = &field.rig.stack.databases;
+    let count = async |service: &str, query: &'static str| -> anyhow::Result<i64> {
+        let mut connection = PgConnection::connect(&databases[service]).await?;
+        Ok(sqlx::query_scalar(query).fetch_one(&mut connection).await?)
+    };
+    let stated = "select count(*) from outbox where subject = 'haiqu.dispatch.rung.fired.v1'";
+    let heard = "select count(*) from inbox where subject = 'haiqu.dispatch.rung.fired.v1'";
+    let lacking = count("dispatch", stated).await? - count("notifications", heard).await?;
+    Ok(u64::try_from(lacking).unwrap_or_default())
+}
+
+async fn facts(field: &Field<'_>) -> anyhow::Result<u64> {
+    let mut connection = PgConnection::connect(&field.rig.stack.databases["dispatch"]).await?;
+    let position: i64 = sqlx::query_scalar("select position from log_head").fetch_one(&mut connection).await?;
+    Ok(position.unsigned_abs())
+}
+
+/// Copies a folder as it is, owners included.
+pub async fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+    let mut cp = tokio::process::Command::new("cp");
+    local::tools::run(cp.args(["-a", "--sparse=always"]).arg(from).arg(to), "cp").await
+}

@@ -1,0 +1,103 @@
+//! Faults of our own processes.
+
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use local::process::signal;
+use local::stack::{Replica, kill};
+use rand::RngExt as _;
+use rand::seq::SliceRandom as _;
+
+use super::{Field, Struck};
+
+/// F1: one process after the other, in drawn order, each at most once in twelve seconds.
+pub fn kill_any<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Struck>> {
+    Box::pin(async move {
+        let (began, mut hit) = (tokio::time::Instant::now(), 0);
+        let mut order = Vec::new();
+        field.wait(3.0).await;
+        while began.elapsed() + Duration::from_secs(8) < field.span {
+            if order.is_empty() {
+                order.clone_from(&field.rig.stack.replicas);
+                order.shuffle(field.rng);
+            }
+            let Some(replica) = order.pop() else { break };
+            let from = local::now();
+            hit += field.driver.in_flight() as u64;
+            kill(&replica).await;
+            field.window(from, Duration::from_secs(2));
+            let pause = 1.0 + f64::from(field.rng.random_range(0..500)) / 1000.0;
+            field.wait(pause).await;
+        }
+        Ok(Struck { count: hit, what: "calls under way" })
+    })
+}
+
+/// F2: everything at once, again and again.
+pub fn kill_all<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Struck>> {
+    Box::pin(async move {
+        let (began, mut hit) = (tokio::time::Instant::now(), 0);
+        field.wait(4.0).await;
+        while began.elapsed() + Duration::from_secs(10) < field.span {
+            let from = local::now();
+            hit += field.driver.in_flight() as u64;
+            let replicas = field.rig.stack.replicas.clone();
+            futures::future::join_all(replicas.iter().map(kill)).await;
+            field.window(from, Duration::from_secs(4));
+            field.wait(12.0).await;
+        }
+        Ok(Struck { count: hit, what: "calls under way" })
+    })
+}
+
+/// F11: a process of each acting service, then NATS, then Postgres, sleeps for longer than any lease or limit.
+pub fn paused<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Struck>> {
+    Box::pin(async move {
+        let mut fell_due = 0;
+        let mut pids: Vec<u32> = ["dispatch", "notifications", "oversight"]
+            .iter()
+            .filter_map(|service| field.rig.of(service).first().map(pid))
+            .collect();
+        pids.extend(field.rig.stack.servers.nats.as_ref().map(|server| server.process.pid));
+        pids.extend(field.rig.stack.servers.postgres.as_ref().map(|server| server.process.pid));
+        field.wait(3.0).await;
+        let postgres = pids.len() - 1;
+        for (index, pid) in pids.into_iter().enumerate() {
+            let (from, before) = (local::now(), field.driver.acknowledged());
+            let all = if index == postgres { children(pid) } else { vec![pid] };
+            for pid in &all {
+                signal("STOP", *pid).await;
+            }
+            let seconds = f64::from(field.rng.random_range(13_000..20_000)) / 1000.0;
+            field.wait(seconds).await;
+            for pid in &all {
+                signal("CONT", *pid).await;
+            }
+            field.window(from, Duration::from_secs(8));
+            field.wait(4.0).await;
+            fell_due += (field.driver.acknowledged() - before) as u64;
+        }
+        Ok(Struck { count: fell_due, what: "whistles blown meanwhile" })
+    })
+}
+
+/// F13: the clients themselves are the fault.
+pub fn nothing_more<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Struck>> {
+    Box::pin(async move {
+        local::pause(field.span).await;
+        Ok(Struck { count: field.driver.dropped(), what: "calls dropped" })
+    })
+}
+
+fn pid(replica: &Replica) -> u32 {
+    *replica.pid.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The process and those that it started.
+fn children(pid: u32) -> Vec<u32> {
+    let listed = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let mut all = vec![pid];
+    all.extend(listed.split_whitespace().filter_map(|child| child.parse::<u32>().ok()));
+    all
+}

@@ -1,0 +1,228 @@
+//! Faults of Postgres, of NATS as a process, and of their disks.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use futures::future::BoxFuture;
+use local::people::{Somebody, channel, request_id};
+use local::process::signal;
+use local::servers::{Given, Server, Servers, create_database, execute};
+use local::tools::run;
+use proto::ops::v1::hold_service_client::HoldServiceClient;
+use proto::ops::v1::{GetHoldRequest, ReleaseHoldRequest};
+use rand::RngExt as _;
+use sqlx::Connection as _;
+use tokio::process::Command;
+
+use super::{Field, Struck};
+
+fn nats<'f>(field: &'f mut Field<'_>) -> anyhow::Result<&'f mut Server> {
+    field.rig.stack.servers.nats.as_mut().context("no NATS of our own")
+}
+
+fn postgres<'f>(field: &'f mut Field<'_>) -> anyhow::Result<&'f mut Server> {
+    field.rig.stack.servers.postgres.as_mut().context("no Postgres of our own")
+}
+
+/// F3: killed, and gone for a while; then once more.
+pub fn nats_gone<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Struck>> {
+    Box::pin(async move {
+        let (began, mut blown) = (tokio::time::Instant::now(), 0);
+        field.wait(4.0).await;
+        while began.elapsed() + Duration::from_secs(20) < field.span {
+            let (from, before) = (local::now(), field.driver.acknowledged());
+            nats(field)?.kill().await?;
+            let seconds = f64::from(field.rng.random_range(4_000..9_000)) / 1000.0;
+            field.wait(seconds).await;
+            nats(field)?.start().await?;
+            field.window(from, Duration::from_secs(20));
+            blown += (field.driver.acknowledged() - before) as u64;
+            field.wait(5.0).await;
+        }
+        Ok(Struck { count: blown, what: "whistles blown meanwhile" })
+    })
+}
+
+/// F6: what NATS had not synced is gone.
+pub fn nats_power_cut<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Struck>> {
+    Box::pin(async move {
+        field.wait(10.0).await;
+        let from = local::now();
+        let before = field.driver.acknowledged();
+        signal("STOP", nats(field)?.process.pid).await;
+        let copy = field.rig.disk()?.snapshot().await?;
+        nats(field)?.kill().await?;
+        field.rig.disk()?.swap(copy).await?;
+        nats(field)?.start().await?;
+        field.window(from, Duration::from_secs(20));
+        Ok(Struck { count: before as u64, what: "whistles whose facts were in the store" })
+    })
+}
+
+/// F7: what Postgres had not synced is gone.
+pub fn postgres_power_cut<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Struck>> {
+    Box::pin(async move {
+        field.wait(10.0).await;
+        let from = local::now();
+        let in_flight = field.driver.in_flight() as u64;
+        let pid = postgres(field)?.process.pid;
+        for pid in family(pid) {
+            signal("STOP", pid).await;
+        }
+        let copy = field.rig.disk()?.snapshot().await?;
+        for pid in family(pid) {
+            signal("KILL", pid).await;
+        }
+        postgres(field)?.process.ended().await?;
+        field.rig.disk()?.swap(copy).await?;
+        postgres(field)?.start().await?;
+        field.window(from, Duration::from_secs(12));
+        Ok(Struck { count: in_flight, what: "calls under way" })
+    })
+}
+
+/// F9: every backend is terminated, then the server is killed.
+pub fn postgres_killed<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Struck>> {
+    Box::pin(async move {
+        let (began, mut hit) = (tokio::time::Instant::now(), 0);
+        field.wait(4.0).await;
+        while began.elapsed() + Duration::from_secs(16) < field.span {
+            let from = local::now();
+            let mut superuser = field.rig.stack.servers.superuser("postgres").await?;
+            let terminate = "select count(pg_terminate_backend(pid)) from pg_stat_activity
+                             where backend_type = 'client backend' and pid <> pg_backend_pid()";
+            let ended: i64 = sqlx::query_scalar(terminate).fetch_one(&mut superuser).await?;
+            hit += ended.unsigned_abs();
+            field.window(from, Duration::from_secs(4));
+            field.wait(4.0).await;
+            let from = local::now();
+            hit += field.driver.in_flight() as u64;
+            postgres(field)?.kill().await?;
+            postgres(field)?.start().await?;
+            field.window(from, Duration::from_secs(6));
+            field.wait(6.0).await;
+        }
+        Ok(Struck { count: hit, what: "sessions ended, calls under way" })
+    })
+}
+
+/// F10: away for so long that reminders are late.
+pub fn postgres_away<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Struck>> {
+    Box::pin(async move {
+        field.wait(8.0).await;
+        let (from, before) = (local::now(), field.driver.acknowledged() as u64);
+        postgres(field)?.kill().await?;
+        field.wait(70.0).await;
+        postgres(field)?.start().await?;
+        field.window(from, Duration::from_secs(30));
+        Ok(Struck { count: before, what: "whistles with rungs that fell due" })
+    })
+}
+
+/// F14: somebody holds a transaction open for the whole run, in another database and in dispatch's.
+pub fn long_transaction<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Struck>> {
+    Box::pin(async move {
+        let dispatch = field.rig.stack.databases["dispatch"].rsplit('/').next().unwrap_or_default().to_owned();
+        let mut open = Vec::new();
+        for database in ["postgres", &dispatch] {
+            let mut connection = field.rig.stack.servers.superuser(database).await?;
+            execute(&mut connection, "begin isolation level repeatable read; select txid_current()".into()).await?;
+            open.push(connection);
+        }
+        local::pause(field.span).await;
+        let blown = field.driver.acknowledged() as u64;
+        for connection in open {
+            connection.close().await?;
+        }
+        Ok(Struck { count: blown, what: "whistles blown meanwhile" })
+    })
+}
+
+/// F15: no byte is free under NATS.
+pub fn nats_disk_full<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Struck>> {
+    Box::pin(async move { disk_full(field).await })
+}
+
+/// F15: no byte is free under Postgres, which may fall over it and is started again when there is room.
+pub fn postgres_disk_full<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Struck>> {
+    Box::pin(async move {
+        let struck = disk_full(field).await?;
+        let server = postgres(field)?;
+        if tokio::time::timeout(Duration::from_millis(200), server.process.ended()).await.is_ok() {
+            server.start().await?;
+        }
+        Ok(struck)
+    })
+}
+
+async fn disk_full(field: &mut Field<'_>) -> anyhow::Result<Struck> {
+    field.wait(8.0).await;
+    let (from, before) = (local::now(), field.driver.acknowledged());
+    let ballast = field.rig.disk()?.fill();
+    field.wait(8.0).await;
+    std::fs::remove_file(ballast)?;
+    field.window(from, Duration::from_secs(30));
+    let during = (field.driver.acknowledged() - before + field.driver.in_flight()) as u64;
+    Ok(Struck { count: during, what: "whistles blown or tried meanwhile" })
+}
+
+/// F25: dispatch's database is dumped and restored into a new cluster. It starts held; after the release nothing is lost and
+/// nothing doubled.
+pub fn dispatch_restored<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Struck>> {
+    Box::pin(async move {
+        field.wait(8.0).await;
+        let from = local::now();
+        let servers = Servers::start(&Given { nats_url: Some("nats://unused".into()), ..Given::default() }).await?;
+        // Nobody writes while the dump is made, as in any planned move.
+        let old = field.rig.stack.databases["dispatch"].clone();
+        let name = old.rsplit('/').next().unwrap_or_default().to_owned();
+        let password = old.split(['/', ':', '@']).nth(4).unwrap_or_default().to_owned();
+        let mut superuser = field.rig.stack.servers.superuser("postgres").await?;
+        execute(&mut superuser, format!("alter database {name} allow_connections false")).await?;
+        let end = format!("select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'");
+        execute(&mut superuser, end).await?;
+        execute(&mut superuser, format!("alter database {name} rename to {name}_old")).await?;
+        execute(&mut superuser, format!("alter database {name}_old allow_connections true")).await?;
+        create_database(&servers, &name, &password).await?;
+        let dump = dumped(field, &servers, &name).await?;
+        let [postgres, _] = field.rig.stack.servers.addresses()?;
+        let restored = local::servers::address(&servers.postgres_url)?;
+        field.rig.turn("dispatch", postgres, restored).await?;
+        field.rig.stack.databases.insert("dispatch", old.replace(&postgres.to_string(), &restored.to_string()));
+        field.rig.keep(servers);
+        field.wait(6.0).await;
+        release(field).await?;
+        field.window(from, Duration::from_secs(40));
+        Ok(Struck { count: dump, what: "bytes dumped" })
+    })
+}
+
+async fn dumped(field: &Field<'_>, to: &Servers, name: &str) -> anyhow::Result<u64> {
+    let tools = local::tools::install().await?;
+    let file = field.rig.stack.servers.folder.join("dispatch.dump");
+    let from = format!("{}/{name}_old", field.rig.stack.servers.postgres_url);
+    run(Command::new(tools.postgres.join("pg_dump")).arg("-Fc").arg("-f").arg(&file).arg(from), "pg_dump").await?;
+    let into = format!("{}/{name}", to.postgres_url);
+    let mut restore = Command::new(tools.postgres.join("pg_restore"));
+    run(restore.args(["--no-owner", "--role", name, "-d"]).arg(into).arg(&file), "pg_restore").await?;
+    Ok(std::fs::metadata(&file)?.len())
+}
+
+/// Ops look, and let go.
+async fn release(field: &Field<'_>) -> anyhow::Result<()> {
+    let ops = Somebody::new(&field.rig.stack.issuer, "ops", "ops", None, None)?;
+    let client = HoldServiceClient::new(channel(&field.rig.stack, "dispatch")?);
+    let hold = ops.call(GetHoldRequest {}, async |request| client.clone().get_hold(request).await).await?;
+    anyhow::ensure!(hold.hold_time.is_some(), "dispatch was restored and does not hold");
+    let release = ReleaseHoldRequest { request_id: request_id() };
+    ops.call(release, async |request| client.clone().release_hold(request).await).await?;
+    Ok(())
+}
+
+/// The server's process and its children.
+fn family(pid: u32) -> Vec<u32> {
+    let listed = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let mut all = vec![pid];
+    all.extend(listed.split_whitespace().filter_map(|child| child.parse::<u32>().ok()));
+    all
+}
