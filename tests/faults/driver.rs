@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use chrono::{DateTime, TimeDelta, Utc};
 use local::people::{Somebody, channel};
-use local::scenario::timestamp;
+use local::scenario::{time, timestamp};
 use local::stack::Stack;
 use local::stand_ins::{Kind, Seen};
 use proto::common::v1 as common;
@@ -131,7 +131,7 @@ impl Driver {
         // Before it is blown: the first SMS may be faster than the answer.
         let sms = self.seen.subscribe();
         let blown = self.blow(&mut rng, number).await?;
-        let blown_at = time(blown.blow_time).context("no T0")?;
+        let blown_at = blown.blow_time.as_ref().and_then(time).context("no T0")?;
         let share = |assignment: &dispatch::Assignment| -> anyhow::Result<Share> {
             let ladder = assignment.ladders.first().context("no ladder")?;
             Ok(Share {
@@ -317,7 +317,7 @@ impl Driver {
             async move { client.answer_by_link(request).await }
         };
         match self.sure(rng, who, &request, call, "AnswerByLink").await? {
-            Ok(answered) => Ok(time(answered.answer_time)),
+            Ok(answered) => Ok(answered.answer_time.as_ref().and_then(time)),
             Err(_) => Ok(None),
         }
     }
@@ -361,16 +361,11 @@ impl Driver {
 
 /// When the answer ladder stopped.
 fn stop_of(assignment: &dispatch::Assignment) -> Option<DateTime<Utc>> {
-    assignment.ladders.first().and_then(|ladder| time(ladder.stop_time))
+    assignment.ladders.first().and_then(|ladder| ladder.stop_time.as_ref().and_then(time))
 }
 
 fn token(text: &str) -> Option<String> {
     text.rsplit_once("/a/").map(|(_, token)| token.trim().to_owned())
-}
-
-fn time(at: Option<prost_types::Timestamp>) -> Option<DateTime<Utc>> {
-    let at = at?;
-    DateTime::from_timestamp(at.seconds, u32::try_from(at.nanos).ok()?)
 }
 
 fn draw(rng: &mut StdRng) -> String {

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Parser;
 
-use super::row::{self, Plan, Row, WHISTLES};
+use super::row::{self, Plan, Row};
 use super::strikes::{FAULTS, Fault};
 
 /// Break Haiqu on purpose, and judge what came through.
@@ -43,7 +43,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let file = local::binaries()?.join(format!("faults-{seed}.json"));
     let mut rows = if arguments.resume { kept(&file)? } else { BTreeMap::new() };
     for fault in chosen {
-        if rows.get(fault.id).is_some_and(|row| row.holds(WHISTLES)) {
+        if rows.get(fault.id).is_some_and(|row| row.holds()) {
             continue;
         }
         local::progress(&format!("{} {}", fault.id, fault.name));
@@ -92,7 +92,7 @@ fn summary(rows: &BTreeMap<String, Row>, arguments: &Arguments, seed: u64) -> Ex
         sum(|row| row.whistles),
         sum(|row| row.effects)
     ));
-    let failed: Vec<_> = rows.values().filter(|row| !row.holds(WHISTLES)).map(|row| row.fault.as_str()).collect();
+    let failed: Vec<_> = rows.values().filter(|row| !row.holds()).map(|row| row.fault.as_str()).collect();
     let missing = arguments.all && rows.len() < FAULTS.len();
     match failed.is_empty() && !missing {
         true => ExitCode::SUCCESS,
@@ -111,7 +111,7 @@ fn heading() -> String {
 fn line(row: &Row) -> String {
     let [lost, doubled, early] = row.wrong;
     let [p50, p99] = row.outside_ms;
-    let holds = if row.holds(WHISTLES) { "yes".to_owned() } else { format!("no, {} violations", row.violated) };
+    let holds = if row.holds() { "yes".to_owned() } else { format!("no, {} violations", row.violated) };
     format!(
         "| {} | {} | {} | {} | {} {} | {} | {lost} | {doubled} | {early} | {} | {p50}/{p99} | {} | {holds} |",
         row.fault,

@@ -24,8 +24,8 @@ use super::people::{People, load_policy};
 use super::rig::Rig;
 use super::strikes::{Fault, Field, Needs, Struck};
 
-/// A row must have had at least so many whistles in a full run.
-pub const WHISTLES: usize = 2000;
+/// A row must have had at least so many whistles.
+const WHISTLES: usize = 2000;
 /// Nothing new has arrived for this long: what is missing then is lost.
 const QUIET: Duration = Duration::from_secs(45);
 
@@ -77,8 +77,8 @@ pub struct Row {
 
 impl Row {
     /// Whether it holds.
-    pub fn holds(&self, whistles: usize) -> bool {
-        self.violated == 0 && self.struck > 0 && self.whistles >= whistles.min(WHISTLES)
+    pub fn holds(&self) -> bool {
+        self.violated == 0 && self.struck > 0 && self.whistles >= WHISTLES
     }
 }
 
@@ -117,7 +117,7 @@ async fn judged(fault: &Fault, plan: &Plan, rig: &mut Rig) -> anyhow::Result<Row
     stop.send_replace(true);
     let evidence = Evidence {
         seen: rig.stack.ledger.read()?,
-        ambiguous: &rig.stack.gateway.ambiguous() | &rig.stack.platform.ambiguous(),
+        ambiguous: &rig.stack.gateway.moods.ambiguous() | &rig.stack.platform.moods.ambiguous(),
         superseded: after::superseded(&rig.stack).await?,
         windows: rig.windows.clone(),
     };

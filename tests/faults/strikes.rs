@@ -106,3 +106,11 @@ impl Field<'_> {
         self.rig.windows.push(Window { from, ended: local::now(), heals });
     }
 }
+
+/// The process and those that it started.
+fn family(pid: u32) -> Vec<u32> {
+    let listed = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let mut all = vec![pid];
+    all.extend(listed.split_whitespace().filter_map(|child| child.parse::<u32>().ok()));
+    all
+}

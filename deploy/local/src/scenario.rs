@@ -358,7 +358,8 @@ fn shares(whistle: &dispatch::Whistle, matter: &Matter) -> anyhow::Result<Vec<Sh
     whistle.assignments.iter().map(share).collect()
 }
 
-fn time(at: &prost_types::Timestamp) -> Option<DateTime<Utc>> {
+/// An instant from the wire; none when it is out of range.
+pub fn time(at: &prost_types::Timestamp) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp(at.seconds, u32::try_from(at.nanos).ok()?)
 }
 

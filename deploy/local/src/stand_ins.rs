@@ -6,7 +6,7 @@ pub mod gateway;
 mod mood;
 pub mod platform;
 
-pub use mood::Mood;
+pub use mood::{Mood, Moods};
 
 use std::fs::File;
 use std::io::Write as _;

@@ -19,13 +19,13 @@ pub fn gateway<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Str
                 break;
             }
             let from = local::now();
-            field.rig.stack.gateway.mood(mood);
+            field.rig.stack.gateway.moods.set(mood);
             field.wait(3.0).await;
-            field.rig.stack.gateway.mood(Mood::Good);
+            field.rig.stack.gateway.moods.set(Mood::Good);
             field.window(from, Duration::from_secs(40));
             field.wait(1.0).await;
         }
-        Ok(Struck { count: field.rig.stack.gateway.spoiled(), what: "requests spoiled" })
+        Ok(Struck { count: field.rig.stack.gateway.moods.spoiled(), what: "requests spoiled" })
     })
 }
 
@@ -34,10 +34,10 @@ pub fn platform<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<St
     Box::pin(async move {
         field.wait(5.0).await;
         let from = local::now();
-        field.rig.stack.platform.mood(Mood::FailsBefore);
+        field.rig.stack.platform.moods.set(Mood::FailsBefore);
         field.wait(field.span.as_secs_f64() * 0.6).await;
-        field.rig.stack.platform.mood(Mood::Good);
+        field.rig.stack.platform.moods.set(Mood::Good);
         field.window(from, Duration::from_secs(70));
-        Ok(Struck { count: field.rig.stack.platform.spoiled(), what: "pushes refused" })
+        Ok(Struck { count: field.rig.stack.platform.moods.spoiled(), what: "pushes refused" })
     })
 }

@@ -9,7 +9,7 @@ use local::stack::{Replica, kill};
 use rand::RngExt as _;
 use rand::seq::SliceRandom as _;
 
-use super::{Field, Struck};
+use super::{Field, Struck, family};
 
 /// F1: one process after the other, in drawn order, each at most once in twelve seconds.
 pub fn kill_any<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Struck>> {
@@ -65,7 +65,7 @@ pub fn paused<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Stru
         let postgres = pids.len() - 1;
         for (index, pid) in pids.into_iter().enumerate() {
             let (from, before) = (local::now(), field.driver.acknowledged());
-            let all = if index == postgres { children(pid) } else { vec![pid] };
+            let all = if index == postgres { family(pid) } else { vec![pid] };
             for pid in &all {
                 signal("STOP", *pid).await;
             }
@@ -92,12 +92,4 @@ pub fn nothing_more<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Resul
 
 fn pid(replica: &Replica) -> u32 {
     *replica.pid.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The process and those that it started.
-fn children(pid: u32) -> Vec<u32> {
-    let listed = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    let mut all = vec![pid];
-    all.extend(listed.split_whitespace().filter_map(|child| child.parse::<u32>().ok()));
-    all
 }

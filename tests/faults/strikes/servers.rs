@@ -14,7 +14,7 @@ use rand::RngExt as _;
 use sqlx::Connection as _;
 use tokio::process::Command;
 
-use super::{Field, Struck};
+use super::{Field, Struck, family};
 
 fn nats<'f>(field: &'f mut Field<'_>) -> anyhow::Result<&'f mut Server> {
     field.rig.stack.servers.nats.as_mut().context("no NATS of our own")
@@ -217,12 +217,4 @@ async fn release(field: &Field<'_>) -> anyhow::Result<()> {
     let release = ReleaseHoldRequest { request_id: request_id() };
     ops.call(release, async |request| client.clone().release_hold(request).await).await?;
     Ok(())
-}
-
-/// The server's process and its children.
-fn family(pid: u32) -> Vec<u32> {
-    let listed = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    let mut all = vec![pid];
-    all.extend(listed.split_whitespace().filter_map(|child| child.parse::<u32>().ok()));
-    all
 }

@@ -1,7 +1,7 @@
 //! The SMS gateway, and the phones behind it: a phone that was told to answers by the link in the first message it gets, as
 //! a duty officer would, and taps again until it is confirmed.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::mood::{Fate, Moods};
-use super::{Kind, Ledger, Mood, Seen};
+use super::{Kind, Ledger, Seen};
 
 /// The gateway, serving.
 #[derive(Clone)]
@@ -24,7 +24,8 @@ pub struct Gateway {
     /// What it knows its customer by.
     pub key: String,
     ledger: Ledger,
-    moods: Moods,
+    /// How it behaves, and whom that has hit.
+    pub moods: Moods,
     messages: Arc<Mutex<HashMap<Uuid, Message>>>,
     phones: Arc<Mutex<HashMap<String, String>>>,
 }
@@ -55,21 +56,6 @@ impl Gateway {
     /// The phone with this number answers in this person's name.
     pub fn answers(&self, number: &str, name: &str) {
         self.phones.lock().unwrap_or_else(PoisonError::into_inner).insert(number.into(), name.into());
-    }
-
-    /// Behaves so from now on.
-    pub fn mood(&self, mood: Mood) {
-        self.moods.set(mood);
-    }
-
-    /// Requests that it did not answer as it should have.
-    pub fn spoiled(&self) -> u64 {
-        self.moods.spoiled()
-    }
-
-    /// Messages whose sender could not know that they were taken.
-    pub fn ambiguous(&self) -> HashSet<Uuid> {
-        self.moods.ambiguous()
     }
 
     fn knows(&self, headers: &HeaderMap) -> bool {

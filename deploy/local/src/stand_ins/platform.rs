@@ -1,6 +1,6 @@
 //! 阳光+: takes cases and corrections, gives receipts, and knows what it has.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::{Path, State};
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::mood::{Fate, Moods};
-use super::{Kind, Ledger, Mood, Seen};
+use super::{Kind, Ledger, Seen};
 
 /// The platform, serving.
 #[derive(Clone)]
@@ -21,7 +21,8 @@ pub struct Platform {
     /// What it knows its customer by.
     pub key: String,
     ledger: Ledger,
-    moods: Moods,
+    /// How it behaves, and whom that has hit.
+    pub moods: Moods,
     receipts: Arc<Mutex<HashMap<Uuid, String>>>,
 }
 
@@ -38,21 +39,6 @@ impl Platform {
             .with_state(platform.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         Ok(platform)
-    }
-
-    /// Behaves so from now on.
-    pub fn mood(&self, mood: Mood) {
-        self.moods.set(mood);
-    }
-
-    /// Requests that it did not answer as it should have.
-    pub fn spoiled(&self) -> u64 {
-        self.moods.spoiled()
-    }
-
-    /// Cases whose sender could not know that they were taken.
-    pub fn ambiguous(&self) -> HashSet<Uuid> {
-        self.moods.ambiguous()
     }
 
     fn knows(&self, headers: &HeaderMap) -> bool {
