@@ -31,7 +31,7 @@ impl Driver {
         Fut: Future<Output = Result<Response<A>, Status>>,
     {
         self.vanish(rng, who, request, &call).await;
-        let began = tokio::time::Instant::now();
+        let (began, mut pause) = (tokio::time::Instant::now(), 25);
         loop {
             self.in_flight.fetch_add(1, Ordering::Relaxed);
             let answer = call(who.request(request.clone())).await;
@@ -44,7 +44,11 @@ impl Driver {
                 }
                 Err(status) if !passing(status.code()) => return Ok(Err(status)),
                 Err(status) if began.elapsed() > PATIENCE => anyhow::bail!("{what}: {status}"),
-                Err(_) => local::pause(Duration::from_millis(rng.random_range(20..120))).await,
+                Err(_) => {
+                    // Twice as long each time, up to some two seconds, as a program that means well does.
+                    local::pause(Duration::from_millis(rng.random_range(pause..pause * 2))).await;
+                    pause = (pause * 2).min(1200);
+                }
             }
         }
     }

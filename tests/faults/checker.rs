@@ -64,7 +64,7 @@ pub struct Judgement {
     pub doubled: usize,
     /// Received before they were due.
     pub early: usize,
-    /// How late each was received outside of fault windows, in order.
+    /// How late each reminder and push was received outside of fault windows, in order.
     pub lateness: Vec<TimeDelta>,
     /// The latest at all.
     pub latest: TimeDelta,
@@ -217,7 +217,10 @@ fn arrived(
         found.healed = found.healed.max(since);
     }
     if struck.is_empty() {
-        found.lateness.push(late);
+        // A call is seen when the desk looks, which is the desk's own affair.
+        if one.kind != Kind::Call {
+            found.lateness.push(late);
+        }
         if late > LATE {
             found.violate(
                 "I4",

@@ -1,5 +1,5 @@
-//! What is broken: the whole of Haiqu with two processes of each service, a proxy before each address that a service is told,
-//! and servers that can be killed, paused and started again.
+//! What is broken: the whole of Haiqu with two processes of each service, servers that can be killed, paused and started again,
+//! and, where a row asks for it, a proxy before each address that a service is told.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
 use local::servers::{Data, Given, Servers};
-use local::stack::{Options, Replica, Stack};
+use local::stack::{Options, Replica, Stack, Through};
 
 use super::disk::Disk;
 use super::history::Window;
@@ -32,7 +32,7 @@ impl Rig {
     /// Starts it; with another program than this tree's where a bug is seeded.
     pub async fn start(binary: Option<PathBuf>, replicas: usize, needs: Needs) -> anyhow::Result<Rig> {
         let (disk, data) = match needs {
-            Needs::Nothing | Needs::Storm => (None, Data::default()),
+            Needs::Nothing | Needs::Storm | Needs::Links => (None, Data::default()),
             Needs::NatsDisk => {
                 let disk = Disk::make("nats", 192).await?;
                 let nats = Some(disk.data());
@@ -57,7 +57,8 @@ impl Rig {
             Ok(own)
         };
         let given = Given { data, ..Given::default() };
-        let options = Options { given, replicas, binary, through: Some(Arc::new(through)), ..Options::default() };
+        let through: Option<Through> = (needs == Needs::Links).then(|| Arc::new(through) as Through);
+        let options = Options { given, replicas, binary, through, ..Options::default() };
         let stack = Stack::start(&options).await?;
         Ok(Rig { stack, windows: Vec::new(), hops, disk, others: Vec::new() })
     }

@@ -64,10 +64,13 @@ pub enum Needs {
     NatsDisk,
     /// Postgres on a file system of its own.
     PostgresDisk,
+    /// A proxy before each address that a service is told.
+    Links,
 }
 
 /// Every row, in its order.
 pub const FAULTS: &[Fault] = &[
+    row("F0", "no fault: the control", processes::nothing, Needs::Nothing),
     row("F1", "kill -9 any service", processes::kill_any, Needs::Nothing),
     row("F2", "kill -9 all services at once", processes::kill_all, Needs::Nothing),
     row("F3", "NATS killed, stopped", servers::nats_gone, Needs::Nothing),
@@ -78,8 +81,8 @@ pub const FAULTS: &[Fault] = &[
     row("F9", "Postgres killed, backends terminated", servers::postgres_killed, Needs::Nothing),
     row("F10", "Postgres away for minutes", servers::postgres_away, Needs::Nothing),
     row("F11", "SIGSTOP 13 to 20 s", processes::paused, Needs::Nothing),
-    row("F12", "links cut, half-open, one-way, slow", links::broken, Needs::Nothing),
-    row("F13", "cancellation storm", processes::nothing_more, Needs::Storm),
+    row("F12", "links cut, half-open, one-way, slow", links::broken, Needs::Links),
+    row("F13", "cancellation storm", processes::storm, Needs::Storm),
     row("F14", "a long transaction elsewhere", servers::long_transaction, Needs::Nothing),
     row("F15", "disk full under NATS", servers::nats_disk_full, Needs::NatsDisk),
     row("F15p", "disk full under Postgres", servers::postgres_disk_full, Needs::PostgresDisk),
@@ -87,7 +90,7 @@ pub const FAULTS: &[Fault] = &[
     row("F19", "SMS gateway misbehaves", outside::gateway, Needs::Nothing),
     row("F20", "阳光+ down for a day", outside::platform, Needs::Nothing),
     row("F22", "durable consumers paused, deleted", messages::consumers_gone, Needs::Nothing),
-    row("F25", "dispatch restored into a new cluster", servers::dispatch_restored, Needs::Nothing),
+    row("F25", "dispatch restored into a new cluster", servers::dispatch_restored, Needs::Links),
 ];
 
 const fn row(id: &'static str, name: &'static str, strike: Strike, needs: Needs) -> Fault {

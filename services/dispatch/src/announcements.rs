@@ -21,7 +21,7 @@ pub fn of(event: &Event, at: &Loaded, now: Timestamp, policy: &Policy) -> Option
         Event::Answered(id) => answered(at, *id, now)?,
         Event::Submitted(id) => submitted(at, *id, now)?,
         Event::Returned(id, until) => returned(at, *id, *until)?,
-        Event::CardAnnulled(id, ladder, rung, shown) => Announcement::of(&events::CardAnnulled {
+        Event::CardAnnulled(id, ladder, rung, shown, _) => Announcement::of(&events::CardAnnulled {
             whistle_id,
             assignment_id: id.to_string(),
             ladder_id: ladder.to_string(),

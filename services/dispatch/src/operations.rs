@@ -61,10 +61,8 @@ pub async fn annul_card(
     (ladder, rung): (LadderId, i32),
     reason: &str,
 ) -> Result<wire::Assignment, Error> {
-    on_share(tx, caller, id, Command::AnnulCard { assignment: id, ladder, rung }).await?;
-    sqlx::query!("update rung set annul_reason = $3 where ladder_id = $1 and number = $2", ladder.0, rung, reason)
-        .execute(&mut *tx)
-        .await?;
+    let command = Command::AnnulCard { assignment: id, ladder, rung, reason: reason.into() };
+    on_share(tx, caller, id, command).await?;
     views::assignment(tx, id).await
 }
 
@@ -93,8 +91,7 @@ pub async fn grade(tx: &mut PgConnection, id: WhistleId, outcome: Outcome) -> Re
 }
 
 async fn on_share(tx: &mut PgConnection, caller: &Caller, id: AssignmentId, command: Command) -> Result<(), Error> {
-    let whistle = store::whistle_of(tx, id).await?;
-    let loaded = store::load(tx, whistle).await?;
+    let loaded = store::load_of(tx, id).await?;
     let units: Vec<_> =
         loaded.whistle.assignments.iter().filter(|share| share.id == id).map(|share| share.unit.0).collect();
     if !caller.may(Belongs { area: Some(&loaded.area), units: &units, ..Belongs::default() }) {

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use foundation::clock::Timestamp;
 use foundation::db::Db;
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use crate::domain::ladder::{Fired, Kind, Ladder, Rung};
 use crate::domain::policy::Policy;
@@ -48,31 +49,33 @@ pub async fn require_standby(db: &Db, without: bool) -> anyhow::Result<()> {
 
 /// The whistle, locked.
 pub async fn load(tx: &mut PgConnection, id: WhistleId) -> Result<Loaded, Error> {
+    load_row(tx, id.0, None).await?.ok_or_else(|| Error::not_found("whistle", id))
+}
+
+/// The whistle that an assignment belongs to, locked.
+pub async fn load_of(tx: &mut PgConnection, assignment: AssignmentId) -> Result<Loaded, Error> {
+    load_row(tx, Uuid::nil(), Some(assignment.0)).await?.ok_or_else(|| Error::not_found("assignment", assignment))
+}
+
+async fn load_row(tx: &mut PgConnection, id: Uuid, of: Option<Uuid>) -> Result<Option<Loaded>, Error> {
     let row = sqlx::query!(
-        "select grievance_id, area, matter, state, handle_by, blown_at, policy_version, version
-         from whistle where id = $1 for update",
-        id.0
-    )
-    .fetch_optional(&mut *tx)
-    .await?
-    .ok_or_else(|| Error::not_found("whistle", id))?;
-    let state = State::of(&row.state).map_err(sqlx::Error::from)?;
+        "select id, grievance_id, area, matter, state, handle_by, blown_at, policy_version, version
+         from whistle where id = coalesce((select whistle_id from assignment where id = $2), $1) for update",
+        id,
+        of
+    );
+    let Some(row) = row.fetch_optional(&mut *tx).await? else { return Ok(None) };
+    let (id, state) = (WhistleId(row.id), State::of(&row.state).map_err(sqlx::Error::from)?);
     let assignments = assignments(tx, id).await?;
     let whistle = Whistle { id, state, handle_by: row.handle_by, blown_at: row.blown_at, assignments };
-    Ok(Loaded {
+    Ok(Some(Loaded {
         whistle,
         grievance: GrievanceId(row.grievance_id),
         area: row.area,
         matter: row.matter,
         policy: row.policy_version,
         version: row.version,
-    })
-}
-
-/// The whistle that an assignment belongs to.
-pub async fn whistle_of(tx: &mut PgConnection, assignment: AssignmentId) -> Result<WhistleId, Error> {
-    let id = sqlx::query_scalar!("select whistle_id from assignment where id = $1", assignment.0);
-    id.fetch_optional(tx).await?.map(WhistleId).ok_or_else(|| Error::not_found("assignment", assignment))
+    }))
 }
 
 async fn assignments(tx: &mut PgConnection, whistle: WhistleId) -> Result<Vec<Assignment>, Error> {
@@ -126,8 +129,9 @@ pub async fn ladders(tx: &mut PgConnection, of: &[AssignmentId]) -> Result<BTree
         }
         if let (Some(number), Some(due_at), Some(ladder)) = (row.number, row.due_at, own.last_mut()) {
             let card = row.card.as_deref().map(Card::of).transpose().map_err(sqlx::Error::from)?;
-            let (fault, annulled) = (row.platform_fault.unwrap_or_default(), row.annul_reason.is_some());
-            ladder.rungs.push(Rung { number, due_at, fired_at: row.fired_at, platform_fault: fault, card, annulled });
+            let (fired_at, platform_fault) = (row.fired_at, row.platform_fault.unwrap_or_default());
+            let annul_reason = row.annul_reason;
+            ladder.rungs.push(Rung { number, due_at, fired_at, platform_fault, card, annul_reason });
         }
     }
     Ok(ladders)
@@ -147,14 +151,15 @@ pub async fn save(
     for event in events {
         apply(tx, event, now).await?;
     }
-    for share in &after.assignments {
-        let next_due = share.next_due();
+    for (was, share) in before.whistle.assignments.iter().zip(&after.assignments) {
+        if was == share {
+            continue;
+        }
         sqlx::query!(
-            "update assignment set state = $2, next_due_at = $3
-             where id = $1 and (state <> $2 or next_due_at is distinct from $3)",
+            "update assignment set state = $2, next_due_at = $3 where id = $1",
             share.id.0,
             share.state.word(),
-            next_due
+            share.next_due()
         )
         .execute(&mut *tx)
         .await?;
@@ -184,11 +189,12 @@ async fn apply(tx: &mut PgConnection, event: &Event, now: Timestamp) -> sqlx::Re
         Event::Closed(id) => {
             sqlx::query!("update assignment set closed_at = $2 where id = $1", id.0, now).execute(tx).await?;
         }
-        Event::Fired(..)
-        | Event::Returned(..)
-        | Event::CardAnnulled(..)
-        | Event::WhistleClosed
-        | Event::WhistleWithdrawn => {}
+        Event::CardAnnulled(_, ladder, rung, _, reason) => {
+            sqlx::query!("update rung set annul_reason = $3 where ladder_id = $1 and number = $2", ladder.0, rung, reason)
+                .execute(tx)
+                .await?;
+        }
+        Event::Fired(..) | Event::Returned(..) | Event::WhistleClosed | Event::WhistleWithdrawn => {}
     }
     Ok(())
 }

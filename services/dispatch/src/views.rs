@@ -110,7 +110,6 @@ pub async fn assignments(tx: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<wire
     let rows = sqlx::query!("select * from assignment where id = any($1) order by id", ids).fetch_all(&mut *tx).await?;
     let of: Vec<_> = ids.iter().map(|id| AssignmentId(*id)).collect();
     let mut ladders = store::ladders(tx, &of).await?;
-    let reasons = annul_reasons(tx, ids).await?;
     let read = rows.into_iter().map(|row| {
         let own = ladders.remove(&AssignmentId(row.id)).unwrap_or_default();
         Ok(wire::Assignment {
@@ -126,27 +125,10 @@ pub async fn assignments(tx: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<wire
             submit_time: row.submitted_at.map(to_wire),
             outcome: outcome(row.outcome.as_deref().map(Outcome::of).transpose().map_err(sqlx::Error::from)?).into(),
             close_time: row.closed_at.map(to_wire),
-            ladders: own.iter().map(|own| ladder(own, &reasons)).collect(),
+            ladders: own.iter().map(ladder).collect(),
         })
     });
     read.collect()
-}
-
-struct AnnulReason {
-    ladder_id: Uuid,
-    number: i32,
-    reason: String,
-}
-
-async fn annul_reasons(tx: &mut PgConnection, assignments: &[Uuid]) -> sqlx::Result<Vec<AnnulReason>> {
-    sqlx::query_as!(
-        AnnulReason,
-        r#"select r.ladder_id, r.number, r.annul_reason as "reason!" from rung r join ladder l on l.id = r.ladder_id
-           where l.assignment_id = any($1) and r.annul_reason is not null"#,
-        assignments
-    )
-    .fetch_all(tx)
-    .await
 }
 
 fn evidence(stored: serde_json::Value) -> serde_json::Result<Vec<wire::Evidence>> {
@@ -161,22 +143,18 @@ fn evidence(stored: serde_json::Value) -> serde_json::Result<Vec<wire::Evidence>
     Ok(stored.into_iter().map(to).collect())
 }
 
-fn ladder(ladder: &Ladder, reasons: &[AnnulReason]) -> wire::Ladder {
-    let reason = |rung: &Rung| {
-        let own = reasons.iter().find(|one| one.ladder_id == ladder.id.0 && one.number == rung.number);
-        own.map(|one| one.reason.clone()).unwrap_or_default()
-    };
+fn ladder(ladder: &Ladder) -> wire::Ladder {
     wire::Ladder {
         ladder_id: ladder.id.to_string(),
         kind: words::kind(ladder.kind).into(),
         generation: ladder.generation,
         start_time: Some(to_wire(ladder.started_at)),
         stop_time: ladder.stopped_at.map(to_wire),
-        rungs: ladder.rungs.iter().map(|one| rung(one, ladder, reason(one))).collect(),
+        rungs: ladder.rungs.iter().map(|one| rung(one, ladder)).collect(),
     }
 }
 
-fn rung(rung: &Rung, ladder: &Ladder, annul_reason: String) -> wire::Rung {
+fn rung(rung: &Rung, ladder: &Ladder) -> wire::Rung {
     let state = match (rung.fired_at, ladder.stopped_at) {
         (Some(_), _) => wire::RungState::Fired,
         (None, Some(stopped)) if rung.due_at > stopped => wire::RungState::Void,
@@ -190,7 +168,7 @@ fn rung(rung: &Rung, ladder: &Ladder, annul_reason: String) -> wire::Rung {
         late_by_ms: rung.fired_at.map_or(0, |fired| (fired - rung.due_at).num_milliseconds()),
         platform_fault: rung.platform_fault,
         card: words::card(rung.card.filter(|_| rung.fired_at.is_some())).into(),
-        annul_reason,
+        annul_reason: rung.annul_reason.clone().unwrap_or_default(),
     }
 }
 

@@ -141,24 +141,24 @@ comment on column leaving.assignment_id is 'The unit''s share';
 comment on column leaving.target is 'Role of whom it is for';
 comment on column leaving.due_at is 'When it was due';
 
-create function place() returns bigint language plpgsql as $$
-declare
-    head bigint;
-    placed bigint;
+create function place(out head bigint, out placed bigint) language plpgsql as $$
 begin
-    if not exists (select from outbox where position is null) then
-        return 0;
+    placed := 0;
+    if not exists (select from outbox where outbox.position is null) then
+        select log_head.position into head from log_head;
+        return;
     end if;
-    select position into head from log_head for update;
-    with unplaced as (select id from outbox where position is null order by id limit 500),
+    select log_head.position into head from log_head for update;
+    with unplaced as (select id from outbox where outbox.position is null order by id limit 500),
          batch as (select id, row_number() over (order by id) as number from unplaced)
     update outbox set position = head + batch.number from batch where outbox.id = batch.id;
     get diagnostics placed = row_count;
-    update log_head set position = head + placed;
-    return placed;
+    head := head + placed;
+    update log_head set position = head;
 end
 $$;
-comment on function place() is 'Numbers committed facts, gap-free, and returns how many; any replica may call it at any time';
+comment on function place() is
+    'Numbers committed facts, gap-free; returns how far the log reaches now, and how many were numbered. Any replica may call it at any time';
 
 insert into log_head (cluster) values (cluster());
 insert into relay default values;

@@ -6,10 +6,11 @@ use std::time::Duration;
 use async_nats::connection::State;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull};
 use async_nats::jetstream::message::PublishMessage;
-use async_nats::jetstream::{AckKind, Context, stream};
+use async_nats::jetstream::{AckKind, Context, Message, stream};
 use async_nats::{Client, HeaderMap};
 use bytes::Bytes;
-use futures::StreamExt as _;
+use futures::future::join_all;
+use futures::{FutureExt as _, StreamExt as _};
 use rand::RngExt as _;
 use secrecy::{ExposeSecret as _, SecretString};
 use uuid::Uuid;
@@ -169,34 +170,59 @@ async fn consume(db: &Db, bus: &Bus, routes: &Routes, stop: &Stop) -> anyhow::Re
     let consumer = bus.consumer(routes).await?;
     let mut messages = consumer
         .stream()
-        .max_messages_per_batch(100)
+        .max_messages_per_batch(inbox::BATCH)
         .heartbeat(Duration::from_secs(2))
         .expires(Duration::from_secs(10))
         .messages()
         .await?;
     while !stop.requested() {
-        let message = messages.next().await.ok_or_else(|| anyhow::anyhow!("the subscription is gone"))??;
-        let work = handle(db.clone(), routes.clone(), message);
+        let first = messages.next().await.ok_or_else(|| anyhow::anyhow!("the subscription is gone"))??;
+        let (mut batch, mut broken) = (vec![first], Ok(()));
+        // What has arrived meanwhile is applied with it.
+        while batch.len() < inbox::BATCH
+            && let Some(Some(next)) = messages.next().now_or_never()
+        {
+            match next {
+                Ok(next) => batch.push(next),
+                Err(error) => {
+                    broken = Err(error);
+                    break;
+                }
+            }
+        }
         // A task of its own: a stop ends the waiting, not the work in hand.
-        tokio::spawn(work).await?;
+        tokio::spawn(handle(db.clone(), routes.clone(), batch)).await?;
+        broken?;
     }
     Ok(())
 }
 
-async fn handle(db: Db, routes: Routes, message: async_nats::jetstream::Message) {
-    let answered = match read(&message) {
-        Some(fact) => match inbox::apply(&db, &routes, fact).await {
-            Outcome::Handled => message.double_ack().await,
-            Outcome::Retry => {
-                let attempts = message.info().map(|info| info.delivered).unwrap_or(1).clamp(1, 8);
-                message.ack_with(AckKind::Nak(Some(Duration::from_millis(50 << attempts)))).await
+async fn handle(db: Db, routes: Routes, messages: Vec<Message>) {
+    let (mut ours, mut facts) = (Vec::new(), Vec::new());
+    for message in messages {
+        match read(&message) {
+            Some(fact) => {
+                facts.push(fact);
+                ours.push(message);
             }
-        },
-        None => {
-            tracing::error!(subject = %message.subject, "not one of our facts: its headers are missing or wrong; dropped");
-            message.double_ack_with(AckKind::Term).await
+            None => {
+                tracing::error!(subject = %message.subject, "not one of our facts: its headers are missing or wrong; dropped");
+                acknowledged(message.double_ack_with(AckKind::Term).await);
+            }
         }
-    };
+    }
+    let outcomes = inbox::apply_all(&db, &routes, &facts).await;
+    let answers = ours.iter().zip(outcomes).map(async |(message, outcome)| match outcome {
+        Outcome::Handled => message.double_ack().await,
+        Outcome::Retry => {
+            let attempts = message.info().map(|info| info.delivered).unwrap_or(1).clamp(1, 8);
+            message.ack_with(AckKind::Nak(Some(Duration::from_millis(50 << attempts)))).await
+        }
+    });
+    join_all(answers).await.into_iter().for_each(acknowledged);
+}
+
+fn acknowledged(answered: Result<(), async_nats::Error>) {
     if let Err(error) = answered {
         tracing::debug!(%error, "acknowledgement lost; the fact comes again and the inbox drops it");
     }

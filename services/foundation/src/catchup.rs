@@ -101,11 +101,11 @@ async fn pass(db: Db, bus: Bus, routes: Routes, source: Source) -> anyhow::Resul
 /// Applies what the inbox lacks; returns the position of the first fact that must come again. It holds up no other of its page.
 async fn apply(db: &Db, routes: &Routes, facts: Vec<Fact>) -> sqlx::Result<Option<i64>> {
     let mut stuck = None;
-    for fact in db.in_time(inbox::missing(db, routes.consumer, facts)).await? {
-        let position = fact.position;
-        if inbox::apply(db, routes, fact).await == Outcome::Retry {
-            stuck.get_or_insert(position);
-        }
+    let missing = db.in_time(inbox::missing(db, routes.consumer, facts)).await?;
+    for batch in missing.chunks(inbox::BATCH) {
+        let outcomes = inbox::apply_all(db, routes, batch).await;
+        let again = batch.iter().zip(outcomes).find(|(_, outcome)| *outcome == Outcome::Retry);
+        stuck = stuck.or(again.map(|(fact, _)| fact.position));
     }
     Ok(stuck)
 }

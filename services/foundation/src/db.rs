@@ -1,8 +1,9 @@
 //! Postgres: pools, the schema check, transactions.
 //!
-//! A cancelled `begin()` can leave a pooled connection inside an open transaction, and tonic cancels handlers when a
-//! client goes away. So every connection is rolled back when it returns to its pool, and write handlers run in a task of
-//! their own ([`crate::rpc::once`]). Pools are small: at most 12 connections a process, added up in `k8s/`.
+//! A cancelled `begin()` leaves a pooled connection inside an open transaction, and tonic cancels handlers when a client
+//! goes away. So a transaction begins in a task of its own, which nobody cancels: whoever is cancelled while waiting for it
+//! leaves a transaction that is known, and rolled back. (A `rollback` whenever a connection returns to its pool would do
+//! too, and make two round trips of every query.) Pools are small: at most 12 connections a process, added up in `k8s/`.
 
 use std::str::FromStr as _;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{PgPool, Postgres, Transaction};
 use tokio::sync::watch;
 
 use crate::restore::{self, Witness};
@@ -73,7 +74,12 @@ pub enum SchemaError {
 impl Db {
     /// Begins a transaction on the pool for background work.
     pub async fn begin(&self) -> sqlx::Result<Transaction<'static, Postgres>> {
-        self.work.begin().await
+        begin(self.work.clone()).await
+    }
+
+    /// Begins a transaction on the pool for handlers of calls.
+    pub async fn begin_call(&self) -> sqlx::Result<Transaction<'static, Postgres>> {
+        begin(self.rpc.clone()).await
     }
 
     /// Commits, and wakes whoever waits for something to do: the relay and the schedules of this process.
@@ -108,10 +114,7 @@ impl Db {
 /// Connects, waiting for the server with backoff; refuses a schema that is neither this program's nor the next.
 pub async fn connect(url: &SecretString, schema: Schema) -> anyhow::Result<Db> {
     let instance = format!("{}/{}", schema.name, crate::id::new());
-    // Rolling back a connection that has no transaction is no news.
-    let options = PgConnectOptions::from_str(url.expose_secret())?
-        .application_name(&instance)
-        .options([("client_min_messages", "error")]);
+    let options = PgConnectOptions::from_str(url.expose_secret())?.application_name(&instance);
     let (witness, suspect) = (Arc::new(Witness::default()), Suspect::default());
     let rpc = pool(6, &options, &witness, &suspect);
     let mut wait = Duration::from_millis(50);
@@ -145,15 +148,14 @@ fn pool(connections: u32, options: &PgConnectOptions, witness: &Arc<Witness>, su
             let trusted = since.is_none_or(|since| known.age < since.elapsed());
             Box::pin(async move { Ok(trusted) })
         })
-        .after_release(|connection, _| Box::pin(async move { rolled_back(connection).await }))
         .connect_lazy_with(options.clone())
 }
 
-/// Leaves no transaction open behind a cancelled borrower.
-async fn rolled_back(connection: &mut PgConnection) -> sqlx::Result<bool> {
-    let rollback = sqlx::raw_sql("rollback").execute(connection);
-    let rolled_back = tokio::time::timeout(Duration::from_secs(2), rollback).await;
-    rolled_back.map_err(|_| sqlx::Error::WorkerCrashed)?.map(|_| true)
+/// Begins, whatever becomes of whoever waits for it.
+#[expect(clippy::disallowed_methods, reason = "the one place that begins")]
+async fn begin(pool: PgPool) -> sqlx::Result<Transaction<'static, Postgres>> {
+    let begun = tokio::spawn(async move { pool.begin().await }).await;
+    begun.unwrap_or(Err(sqlx::Error::WorkerCrashed))
 }
 
 async fn check(pool: &PgPool, schema: Schema) -> Result<(), SchemaError> {

@@ -4,19 +4,23 @@
 //! applied as things are: a dead letter for a person to look at). Later facts about the same aggregate park behind a
 //! parked one; a replay takes them in the order they arrived.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures::FutureExt as _;
 use proto::Event;
 use sqlx::PgConnection;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
+use uuid::Uuid;
 
 use crate::BoxFuture;
 use crate::bus::Fact;
 use crate::db::{self, Chain, Db};
 use crate::telemetry;
+
+/// How many facts are applied in one transaction at most.
+pub const BATCH: usize = 100;
 
 /// Why a fact was not applied.
 #[derive(Debug)]
@@ -86,11 +90,51 @@ impl Routes {
     }
 }
 
-/// Applies a fact unless it was applied before.
-pub async fn apply(db: &Db, routes: &Routes, fact: Fact) -> Outcome {
+/// Applies the facts that were not applied before, in one transaction: its costs are shared. Whatever is out of the ordinary
+/// (a fact that cannot be applied now, one that waits behind a parked one) sends all of them through one by one, so that none
+/// holds up another. Answers in the order of the facts.
+pub async fn apply_all(db: &Db, routes: &Routes, facts: &[Fact]) -> Vec<Outcome> {
+    if facts.len() > 1 && db.in_time(together(db, routes, facts)).await.unwrap_or(false) {
+        facts.iter().for_each(|fact| telemetry::heard(&fact.subject, "handled"));
+        return vec![Outcome::Handled; facts.len()];
+    }
+    let mut outcomes = Vec::with_capacity(facts.len());
+    for fact in facts {
+        outcomes.push(apply(db, routes, fact.clone()).await);
+    }
+    outcomes
+}
+
+/// False when one of them needs a transaction of its own.
+async fn together(db: &Db, routes: &Routes, facts: &[Fact]) -> Result<bool, Retry> {
+    let mut ordered: Vec<&Fact> = facts.iter().collect();
+    // One order for every replica: two that hear of the same aggregates wait for each other, never in a circle.
+    ordered.sort_by_key(|fact| (&fact.aggregate, fact.position, fact.id));
+    ordered.dedup_by_key(|fact| fact.id);
+    let mut tx = db.begin().await?;
+    let new = first_times(&mut tx, routes.consumer, &ordered).await?;
+    if any_waiting(&mut tx, routes.consumer, &ordered).await? {
+        return Ok(false);
+    }
+    for fact in ordered.into_iter().filter(|fact| new.contains(&fact.id)) {
+        let span = hearing(fact);
+        if dispatch(&mut tx, routes, fact.clone()).instrument(span).await.is_err() {
+            return Ok(false);
+        }
+    }
+    db.commit(tx).await?;
+    Ok(true)
+}
+
+fn hearing(fact: &Fact) -> Span {
     let span = tracing::info_span!("hear", otel.kind = "consumer", messaging.system = "nats", subject = %fact.subject);
     telemetry::continue_trace(&span, fact.traceparent.as_deref());
-    let (id, subject) = (fact.id, fact.subject.clone());
+    span
+}
+
+/// Applies a fact unless it was applied before.
+pub async fn apply(db: &Db, routes: &Routes, fact: Fact) -> Outcome {
+    let (span, id, subject) = (hearing(&fact), fact.id, fact.subject.clone());
     let handled = db.in_time(in_transaction(db, routes, fact)).instrument(span).await;
     telemetry::heard(&subject, if handled.is_ok() { "handled" } else { "retry" });
     match handled {
@@ -152,6 +196,35 @@ async fn first_time(tx: &mut PgConnection, consumer: &str, fact: &Fact) -> sqlx:
         fact.aggregate
     );
     Ok(inserted.execute(tx).await?.rows_affected() == 1)
+}
+
+/// Remembers the facts, in their order; returns which were not known.
+async fn first_times(tx: &mut PgConnection, consumer: &str, facts: &[&Fact]) -> sqlx::Result<HashSet<Uuid>> {
+    let ids: Vec<_> = facts.iter().map(|fact| fact.id).collect();
+    let (subjects, aggregates): (Vec<_>, Vec<_>) =
+        facts.iter().map(|fact| (fact.subject.clone(), fact.aggregate.clone())).unzip();
+    let inserted = sqlx::query_scalar!(
+        "insert into inbox (consumer, event_id, state, subject, aggregate_id)
+         select $1, event_id, 'done', subject, aggregate_id
+         from unnest($2::uuid[], $3::text[], $4::text[]) with ordinality as fact (event_id, subject, aggregate_id, number)
+         order by number on conflict do nothing returning event_id",
+        consumer,
+        &ids,
+        &subjects,
+        &aggregates
+    );
+    Ok(inserted.fetch_all(tx).await?.into_iter().collect())
+}
+
+async fn any_waiting(tx: &mut PgConnection, consumer: &str, facts: &[&Fact]) -> sqlx::Result<bool> {
+    let aggregates: Vec<_> = facts.iter().map(|fact| fact.aggregate.clone()).collect();
+    sqlx::query_scalar!(
+        r#"select exists (select from inbox where consumer = $1 and aggregate_id = any($2) and state <> 'done') as "any!""#,
+        consumer,
+        &aggregates
+    )
+    .fetch_one(tx)
+    .await
 }
 
 /// How the facts about the same aggregate wait that this one must not overtake: `parked`, or `replay` when all of them are

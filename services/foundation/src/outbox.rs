@@ -10,6 +10,9 @@ use uuid::Uuid;
 use crate::db::Db;
 use crate::{id, telemetry};
 
+/// As many are numbered at once, so that the lock is short.
+const BATCH: i64 = 500;
+
 /// A fact on its way into the outbox.
 #[derive(Debug)]
 pub struct Announcement {
@@ -17,13 +20,19 @@ pub struct Announcement {
     subject: &'static str,
     aggregate: String,
     payload: Vec<u8>,
+    traceparent: Option<String>,
 }
 
 impl Announcement {
-    /// The fact as it will be read and published.
+    /// The fact as it will be read and published, in the trace of the current span.
     pub fn of<E: Event>(event: &E) -> Announcement {
-        let aggregate = event.aggregate().to_owned();
-        Announcement { event_id: id::new(), subject: E::SUBJECT, aggregate, payload: event.encode_to_vec() }
+        Announcement {
+            event_id: id::new(),
+            subject: E::SUBJECT,
+            aggregate: event.aggregate().to_owned(),
+            payload: event.encode_to_vec(),
+            traceparent: telemetry::traceparent(),
+        }
     }
 }
 
@@ -32,25 +41,25 @@ pub async fn announce(tx: &mut PgConnection, facts: Vec<Announcement>) -> sqlx::
     if facts.is_empty() {
         return Ok(());
     }
-    let traceparent = telemetry::traceparent();
-    let (mut ids, mut subjects, mut aggregates, mut payloads) = (vec![], vec![], vec![], vec![]);
+    let (mut ids, mut subjects, mut aggregates, mut payloads, mut traces) = (vec![], vec![], vec![], vec![], vec![]);
     for fact in facts {
         ids.push(fact.event_id);
         subjects.push(fact.subject.to_owned());
         aggregates.push(fact.aggregate);
         payloads.push(fact.payload);
+        traces.push(fact.traceparent);
     }
     sqlx::query!(
         "insert into outbox (event_id, subject, aggregate_id, payload, traceparent)
-         select event_id, subject, aggregate_id, payload, $5
-         from unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[]) with ordinality
-             as fact (event_id, subject, aggregate_id, payload, number)
+         select event_id, subject, aggregate_id, payload, traceparent
+         from unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::text[]) with ordinality
+             as fact (event_id, subject, aggregate_id, payload, traceparent, number)
          order by number",
         &ids,
         &subjects,
         &aggregates,
         &payloads,
-        traceparent
+        &traces as &[Option<String>]
     )
     .execute(tx)
     .await?;
@@ -60,10 +69,10 @@ pub async fn announce(tx: &mut PgConnection, facts: Vec<Announcement>) -> sqlx::
 /// Numbers all committed facts. Any replica may do it at any time.
 pub async fn place(db: &Db) -> sqlx::Result<()> {
     loop {
-        let place = sqlx::query!(r#"select place() as "placed!", position from log_head"#);
-        let head = db.in_time(place.fetch_one(&db.work)).await?;
-        if head.placed == 0 {
-            db.witness.advanced(head.position);
+        let place = sqlx::query!(r#"select head as "head!", placed as "placed!" from place()"#);
+        let log = db.in_time(place.fetch_one(&db.work)).await?;
+        if log.placed < BATCH {
+            db.witness.advanced(log.head);
             return Ok(());
         }
     }

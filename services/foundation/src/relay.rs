@@ -11,6 +11,8 @@ use crate::outbox;
 
 /// How long the relay waits when nothing wakes it; other replicas' facts are then no older than this.
 const POLL: Duration = Duration::from_millis(200);
+/// How long it breathes between passes: what is committed meanwhile goes out together, for a fraction of the work.
+const BREATH: Duration = Duration::from_millis(4);
 /// Facts published before their acknowledgements are awaited.
 const BATCH: i64 = 500;
 
@@ -33,6 +35,7 @@ pub async fn run(db: Db, bus: Bus, stop: Stop) -> anyhow::Result<()> {
         if stopping {
             return Ok(());
         }
+        crate::host::pause(BREATH).await;
         tokio::select! {
             () = stop.wait() => {}
             // Fails only when the database handle is gone, which this task itself holds.

@@ -31,6 +31,8 @@ use crate::telemetry;
 
 /// A handler that takes longer is cancelled; its transaction still ends.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a caller does well to wait before it repeats a call that found no database.
+const PAUSE: Duration = Duration::from_millis(500);
 /// Largest message taken, unless a service says otherwise.
 pub const MESSAGE_LIMIT: usize = 256 * 1024;
 
@@ -154,10 +156,23 @@ async fn say_which_limit(request: Request, next: Next) -> Response {
     }
 }
 
-/// A caller learns that we failed, the log learns why.
+/// A caller learns that we failed and whether it may pass, the log learns why.
 pub fn internal(error: impl std::error::Error + 'static) -> Status {
     tracing::error!(error = %Chain(&error), "a call failed");
+    if passes(&error) {
+        let details = ErrorDetails::with_retry_info(Some(PAUSE));
+        let message = "the service cannot reach its database now; repeat the call with the same request_id";
+        return Status::with_error_details(Code::Unavailable, message, details);
+    }
     Status::internal("the service failed; the call may be repeated with the same request_id")
+}
+
+/// Whether the database is away, or has more to do than it can: nothing is wrong with the call.
+fn passes(error: &(dyn std::error::Error + 'static)) -> bool {
+    let away = error.downcast_ref::<sqlx::Error>().is_some_and(|error| {
+        matches!(error, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_))
+    });
+    away || error.source().is_some_and(passes)
 }
 
 /// A call that the state of a record does not allow, saying the state.

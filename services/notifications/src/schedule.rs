@@ -1,61 +1,81 @@
 //! Timed work: sending what waits, opening call tasks, collecting receipts. Each is woken by this process's commits and
 //! looks by itself for what other replicas left.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use foundation::db::Chain;
 use foundation::host::{Stop, pause};
-use tokio::task::JoinSet;
+use tokio::sync::{Semaphore, mpsc};
 
+use crate::error::Error;
 use crate::operations::Operations;
+use crate::operations::sending::Attempted;
 use crate::store;
 
 const POLL: Duration = Duration::from_secs(1);
+/// Between two looks while there is something to do: what comes meanwhile is taken up together.
+const BREATH: Duration = Duration::from_millis(2);
 /// Messages under way to the gateway at once.
 const AT_ONCE: usize = 32;
 
-/// Sends reminders until told to stop; then waits for those under way.
+/// Sends reminders until told to stop; then waits for those under way and records them.
 pub async fn sender(operations: Operations, stop: Stop) -> anyhow::Result<()> {
+    let (ended, attempts) = mpsc::channel(AT_ONCE);
+    let recording = tokio::spawn(record(operations.clone(), attempts));
+    let under_way = Arc::new(Semaphore::new(AT_ONCE));
     let mut commits = operations.db.commits();
-    let mut under_way = JoinSet::new();
     while !stop.requested() {
         commits.mark_unchanged();
-        let free = i64::try_from(AT_ONCE - under_way.len())?;
-        let wait = match operations.db.in_time(store::take(&operations.db, free)).await {
-            Ok(taken) if taken.is_empty() => until_next(&operations).await,
-            Ok(taken) => {
-                for message in taken {
-                    let operations = operations.clone();
-                    under_way.spawn(async move { operations.send(message).await });
-                }
-                Duration::ZERO
-            }
+        let wait = match take(&operations, &under_way, &ended).await {
+            Ok(0) => POLL / 4,
+            Ok(_) => BREATH,
             Err(error) => {
                 tracing::warn!(error = %Chain(&error), "reminders cannot be taken up now");
                 POLL
             }
         };
-        let full = under_way.len() >= AT_ONCE;
+        let room = async { under_way.acquire().await.is_ok() };
         tokio::select! {
             () = stop.wait() => {}
-            Some(ended) = under_way.join_next(), if full => ended?,
-            _ = commits.changed(), if !full => {}
-            () = pause(wait), if !full => {}
-        }
-        while let Some(ended) = under_way.try_join_next() {
-            ended?;
+            // There is more to do than may be under way at once: the first that ends makes room.
+            _ = room, if under_way.available_permits() == 0 => {}
+            _ = commits.changed(), if under_way.available_permits() > 0 => {}
+            () = pause(wait), if under_way.available_permits() > 0 => {}
         }
     }
-    while let Some(ended) = under_way.join_next().await {
-        ended?;
-    }
-    Ok(())
+    drop(ended);
+    Ok(recording.await?)
 }
 
-async fn until_next(operations: &Operations) -> Duration {
-    match operations.db.in_time(store::until_next(&operations.db)).await {
-        Ok(Some(until)) => until.to_std().map_or(Duration::from_millis(10), |until| until.min(POLL / 4)),
-        Ok(None) | Err(_) => POLL,
+/// Takes up as many messages as may be under way, and begins to send them; returns how many.
+async fn take(
+    operations: &Operations,
+    under_way: &Arc<Semaphore>,
+    ended: &mpsc::Sender<Attempted>,
+) -> Result<usize, Error> {
+    let free = i64::try_from(under_way.available_permits()).unwrap_or_default();
+    let taken = operations.db.in_time(store::take(&operations.db, free)).await?;
+    let count = taken.len();
+    for message in taken {
+        let (operations, ended) = (operations.clone(), ended.clone());
+        let permit = under_way.clone().acquire_owned().await;
+        tokio::spawn(async move {
+            let attempted = operations.send(message).await;
+            drop(permit);
+            // Fails only when nobody records any more: the lease ends by itself then.
+            let _ = ended.send(attempted).await;
+        });
+    }
+    Ok(count)
+}
+
+/// Records attempts until all of them have ended, as many at once as have ended meanwhile.
+async fn record(operations: Operations, mut attempts: mpsc::Receiver<Attempted>) {
+    let mut batch = Vec::with_capacity(AT_ONCE);
+    while attempts.recv_many(&mut batch, AT_ONCE).await > 0 {
+        operations.record(&batch).await;
+        batch.clear();
     }
 }
 

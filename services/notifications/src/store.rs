@@ -67,7 +67,8 @@ pub async fn take(db: &Db, limit: i64) -> Result<Vec<Taken>, Error> {
                      exists (select from message later where later.assignment_id = m.assignment_id
                              and later.ladder_id = m.ladder_id and later.target = m.target
                              and later.rung > m.rung) as "overtaken!",
-                     attempts > 1 or due_at < (select coalesce(doubtful_before, '-infinity') from log_head) as "doubtful!""#,
+                     attempts > 1 or due_at < (select coalesce(doubtful_before, '-infinity') from log_head) as "doubtful!",
+                     clock_timestamp() as "taken_at!""#,
         limit,
         &*db.instance
     )
@@ -89,32 +90,26 @@ pub async fn take(db: &Db, limit: i64) -> Result<Vec<Taken>, Error> {
             overtaken: row.overtaken,
             doubtful: row.doubtful,
             traceparent: row.traceparent,
+            taken_at: row.taken_at,
             since,
         })
     });
     taken.collect()
 }
 
-/// How long until a message may be taken up; none when there is none.
-pub async fn until_next(db: &Db) -> sqlx::Result<Option<TimeDelta>> {
-    let row = sqlx::query!(
-        r#"select attempt_at, clock_timestamp() as "now!" from message
-           where state in ('queued', 'sending') and not (select held_at is not null from log_head)
-           order by attempt_at limit 1"#
+/// The gateway took these over, each at this phone; returns those for which it was not recorded before.
+pub async fn accepted(tx: &mut PgConnection, taken_over: &[(Uuid, String)], at: Timestamp) -> sqlx::Result<Vec<Uuid>> {
+    let (ids, phones): (Vec<_>, Vec<_>) = taken_over.iter().cloned().unzip();
+    let changed = sqlx::query_scalar!(
+        "update message set state = 'accepted', accepted_at = $3, masked_phone = taken.phone,
+             receipt_at = clock_timestamp() + interval '500 ms'
+         from unnest($1::uuid[], $2::text[]) as taken (id, phone)
+         where message.id = taken.id and state = 'sending' returning message.id",
+        &ids,
+        &phones,
+        at
     );
-    Ok(row.fetch_optional(&db.work).await?.map(|row| row.attempt_at - row.now))
-}
-
-/// The gateway took it over; false when that was recorded before.
-pub async fn accepted(tx: &mut PgConnection, id: Uuid, masked_phone: &str, at: Timestamp) -> sqlx::Result<bool> {
-    let changed = sqlx::query!(
-        "update message set state = 'accepted', accepted_at = $2, masked_phone = $3, receipt_at = clock_timestamp() + interval '500 ms'
-         where id = $1 and state = 'sending'",
-        id,
-        at,
-        masked_phone
-    );
-    Ok(changed.execute(tx).await?.rows_affected() == 1)
+    changed.fetch_all(tx).await
 }
 
 /// It ends before the gateway took it over; false when somebody took it up since, who then decides.
@@ -160,12 +155,12 @@ pub async fn awaited(db: &Db) -> sqlx::Result<Vec<Uuid>> {
     .await
 }
 
-/// It reached the phone.
-pub async fn delivered(tx: &mut PgConnection, id: Uuid) -> sqlx::Result<()> {
+/// They reached their phones.
+pub async fn delivered(tx: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<()> {
     sqlx::query!(
         "update message set state = 'delivered', delivered_at = clock_timestamp(), receipt_at = null
-         where id = $1 and state = 'accepted'",
-        id
+         where id = any($1) and state = 'accepted'",
+        ids
     )
     .execute(tx)
     .await?;
@@ -217,14 +212,14 @@ pub async fn take_tasks(db: &Db) -> sqlx::Result<Vec<Resolving>> {
 }
 
 /// A task is taken up again after a while.
-pub async fn task_again(db: &Db, id: Uuid, after: TimeDelta) -> sqlx::Result<()> {
+pub async fn task_again(tx: &mut PgConnection, id: Uuid, after: TimeDelta) -> sqlx::Result<()> {
     sqlx::query!(
         "update call_task set taken_by = null, attempt_at = clock_timestamp() + $2::bigint * interval '1 ms'
          where id = $1 and state = 'resolving'",
         id,
         after.num_milliseconds()
     )
-    .execute(&db.work)
+    .execute(tx)
     .await?;
     Ok(())
 }

@@ -1,53 +1,68 @@
 //! Timed work: pushing cases and corrections until their receipts come back.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use foundation::db::Chain;
 use foundation::host::{Stop, pause};
-use tokio::task::JoinSet;
+use foundation::db::Chain;
+use tokio::sync::Semaphore;
 
 use crate::operations::Operations;
 use crate::store;
 
 const POLL: Duration = Duration::from_secs(1);
+/// Documents under way to 阳光+ at once.
+const AT_ONCE: usize = 16;
 
-/// Pushes until told to stop.
+/// Pushes until told to stop; then waits for what is under way.
 pub async fn pusher(operations: Operations, stop: Stop) -> anyhow::Result<()> {
+    let under_way = Arc::new(Semaphore::new(AT_ONCE));
     let mut commits = operations.db.commits();
     while !stop.requested() {
         commits.mark_unchanged();
-        let wait = match pass(&operations).await {
-            Ok(0) => until_next(&operations).await,
+        let wait = match pass(&operations, &under_way).await {
+            Ok(0) => POLL / 4,
             Ok(_) => Duration::ZERO,
             Err(error) => {
-                tracing::warn!(error = %Chain(&error), "cases cannot be taken up now");
+                tracing::warn!(error = %format!("{error:#}"), "cases cannot be taken up now");
                 POLL
             }
         };
+        let room = async { under_way.acquire().await.is_ok() };
         tokio::select! {
             () = stop.wait() => {}
-            _ = commits.changed() => {}
-            () = pause(wait) => {}
+            // There is more to do than may be under way at once: the first that ends makes room.
+            _ = room, if under_way.available_permits() == 0 => {}
+            _ = commits.changed(), if under_way.available_permits() > 0 => {}
+            () = pause(wait), if under_way.available_permits() > 0 => {}
         }
     }
+    let _ended = under_way.acquire_many(u32::try_from(AT_ONCE)?).await?;
     Ok(())
 }
 
-/// Pushes what may be taken up, side by side; returns how many.
-async fn pass(operations: &Operations) -> sqlx::Result<usize> {
-    let cases = operations.db.in_time(store::take(&operations.db)).await?;
-    let corrections = operations.db.in_time(store::take_corrections(&operations.db)).await?;
-    let taken = cases.len() + corrections.len();
-    let mut under_way = JoinSet::new();
+/// Takes up as many documents as may be under way, and begins to push them; returns how many.
+async fn pass(operations: &Operations, under_way: &Arc<Semaphore>) -> anyhow::Result<usize> {
+    let free = i64::try_from(under_way.available_permits())?;
+    let cases = operations.db.in_time(store::take(&operations.db, free)).await?;
+    let taken = cases.len();
     for case in cases {
-        let operations = operations.clone();
-        under_way.spawn(async move { operations.push(case).await });
+        let (operations, permit) = (operations.clone(), under_way.clone().acquire_owned().await?);
+        tokio::spawn(async move {
+            operations.push(case).await;
+            drop(permit);
+        });
     }
+    let free = i64::try_from(under_way.available_permits())?;
+    let corrections = operations.db.in_time(store::take_corrections(&operations.db, free)).await?;
+    let taken = taken + corrections.len();
     for correction in corrections {
-        let operations = operations.clone();
-        under_way.spawn(async move { operations.push_correction(correction).await });
+        let (operations, permit) = (operations.clone(), under_way.clone().acquire_owned().await?);
+        tokio::spawn(async move {
+            operations.push_correction(correction).await;
+            drop(permit);
+        });
     }
-    under_way.join_all().await;
     Ok(taken)
 }
 
@@ -63,11 +78,4 @@ pub async fn orphans(operations: Operations, stop: Stop) -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-async fn until_next(operations: &Operations) -> Duration {
-    match operations.db.in_time(store::until_next(&operations.db)).await {
-        Ok(Some(until)) => until.to_std().map_or(Duration::from_millis(50), |until| until.min(POLL / 4)),
-        Ok(None) | Err(_) => POLL,
-    }
 }

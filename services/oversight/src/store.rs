@@ -49,19 +49,20 @@ pub async fn in_turn(tx: &mut PgConnection, assignment: Uuid) -> sqlx::Result<()
     lock.fetch_one(tx).await.map(|_| ())
 }
 
-/// Takes up to 16 cases under a lease of 4 s.
-pub async fn take(db: &Db) -> sqlx::Result<Vec<Taken>> {
+/// Takes up to `limit` cases under a lease of 4 s.
+pub async fn take(db: &Db, limit: i64) -> sqlx::Result<Vec<Taken>> {
     // Before the statement: the lease is never shorter than this process believes.
     let since = Instant::now();
     let rows = sqlx::query!(
         r#"update case_file set attempts = attempts + 1, taken_by = $1, attempt_at = clock_timestamp() + interval '4 s'
          where id in (
              select id from case_file where state = 'pending' and attempt_at <= (select clock_timestamp())
-             and not (select held_at is not null from log_head) order by attempt_at limit 16 for update skip locked)
+             and not (select held_at is not null from log_head) order by attempt_at limit $2 for update skip locked)
          returning id, whistle_id, assignment_id, ladder_id, due_at, platform_fault_after_ms, released, attempts, traceparent,
                    offered_at is not null as "offered!",
                    attempts > 1 or due_at < (select coalesce(doubtful_before, '-infinity') from log_head) as "doubtful!""#,
-        &*db.instance
+        &*db.instance,
+        limit
     )
     .fetch_all(&db.work)
     .await?;
@@ -82,8 +83,8 @@ pub async fn take(db: &Db) -> sqlx::Result<Vec<Taken>> {
     Ok(taken.collect())
 }
 
-/// Takes up to 16 corrections under a lease of 4 s, of cases that have arrived.
-pub async fn take_corrections(db: &Db) -> sqlx::Result<Vec<TakenCorrection>> {
+/// Takes up to `limit` corrections under a lease of 4 s, of cases that have arrived.
+pub async fn take_corrections(db: &Db, limit: i64) -> sqlx::Result<Vec<TakenCorrection>> {
     let since = Instant::now();
     let rows = sqlx::query!(
         r#"update correction set attempts = attempts + 1, taken_by = $1, attempt_at = clock_timestamp() + interval '4 s'
@@ -91,13 +92,14 @@ pub async fn take_corrections(db: &Db) -> sqlx::Result<Vec<TakenCorrection>> {
              select c.id from correction c join case_file f on f.id = c.case_id and f.state = 'pushed'
              where c.state = 'pending' and c.attempt_at <= (select clock_timestamp())
              and not (select held_at is not null from log_head)
-             order by c.attempt_at limit 16 for update of c skip locked)
+             order by c.attempt_at limit $2 for update of c skip locked)
          returning id, case_id, text, attempts,
              (select assignment_id from case_file where id = case_id) as "assignment!",
              (select ladder_id from case_file where id = case_id) as "ladder!",
              attempts > 1 or (select due_at from case_file where id = case_id)
                  < (select coalesce(doubtful_before, '-infinity') from log_head) as "doubtful!""#,
-        &*db.instance
+        &*db.instance,
+        limit
     )
     .fetch_all(&db.work)
     .await?;
@@ -112,18 +114,6 @@ pub async fn take_corrections(db: &Db) -> sqlx::Result<Vec<TakenCorrection>> {
         since,
     });
     Ok(taken.collect())
-}
-
-/// How long until something may be taken up; none when there is nothing.
-pub async fn until_next(db: &Db) -> sqlx::Result<Option<TimeDelta>> {
-    let row = sqlx::query!(
-        r#"select min(attempt_at) as "attempt_at?", clock_timestamp() as "now!" from (
-               select attempt_at from case_file where state = 'pending'
-               union all select attempt_at from correction where state = 'pending') waiting
-           where not (select held_at is not null from log_head)"#
-    );
-    let row = row.fetch_one(&db.work).await?;
-    Ok(row.attempt_at.map(|at| at - row.now))
 }
 
 /// The case waits for the centre; unless somebody took it up since.

@@ -82,8 +82,16 @@ pub fn paused<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Stru
     })
 }
 
+/// F0: what the load alone shows.
+pub fn nothing<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Struck>> {
+    Box::pin(async move {
+        local::pause(field.span).await;
+        Ok(Struck { count: field.driver.acknowledged() as u64, what: "whistles blown" })
+    })
+}
+
 /// F13: the clients themselves are the fault.
-pub fn nothing_more<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Struck>> {
+pub fn storm<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Struck>> {
     Box::pin(async move {
         local::pause(field.span).await;
         Ok(Struck { count: field.driver.dropped(), what: "calls dropped" })

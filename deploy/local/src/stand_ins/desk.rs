@@ -10,6 +10,9 @@ use uuid::Uuid;
 use super::{Kind, Ledger, Seen};
 use crate::issuer::{Issuer, Person};
 
+/// How often the desk is looked at.
+const LOOKS: Duration = Duration::from_millis(50);
+
 /// Works until the process ends. `notifications` are the replicas' addresses.
 pub fn start(ledger: Ledger, issuer: &Issuer, notifications: Vec<String>) -> anyhow::Result<()> {
     let person = Person { sub: "centre-head".into(), roles: vec!["centre".into()], ..Person::default() };
@@ -47,7 +50,7 @@ impl Desk {
                     busy.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
                 });
             }
-            crate::pause(Duration::from_millis(20)).await;
+            crate::pause(LOOKS).await;
         }
     }
 

@@ -63,8 +63,8 @@ pub struct Rung {
     pub platform_fault: bool,
     /// The card it shows.
     pub card: Option<Card>,
-    /// The centre annulled the card.
-    pub annulled: bool,
+    /// Why the centre annulled the card.
+    pub annul_reason: Option<String>,
 }
 
 /// A rung that has just fired.
@@ -148,7 +148,7 @@ impl Ladder {
             fired_at: None,
             platform_fault: false,
             card: step.card,
-            annulled: false,
+            annul_reason: None,
         };
         let rungs = policy.steps(kind).iter().zip(1..).map(rung).filter(|rung| rung.due_at >= now).collect();
         Ladder { id, kind, generation, started_at, stopped_at: None, rungs }

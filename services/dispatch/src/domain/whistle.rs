@@ -99,6 +99,8 @@ pub enum Command {
         ladder: LadderId,
         /// Of which rung.
         rung: i32,
+        /// Why.
+        reason: String,
     },
 }
 
@@ -121,8 +123,8 @@ pub enum Event {
     Returned(AssignmentId, Timestamp),
     /// Confirmed by the street.
     Closed(AssignmentId),
-    /// A card was annulled.
-    CardAnnulled(AssignmentId, LadderId, i32, Card),
+    /// A card was annulled, for a reason.
+    CardAnnulled(AssignmentId, LadderId, i32, Card, String),
     /// The last share was closed.
     WhistleClosed,
     /// Taken back.
@@ -156,8 +158,8 @@ pub fn decide(
     let mut whistle = whistle.clone();
     let mut events = Vec::new();
     match (command, whistle.state) {
-        (Command::AnnulCard { assignment, ladder, rung }, State::Open | State::Closed | State::Withdrawn) => {
-            annul(whistle.share(assignment)?, ladder, rung, &mut events)?;
+        (Command::AnnulCard { assignment, ladder, rung, reason }, State::Open | State::Closed | State::Withdrawn) => {
+            annul(whistle.share(assignment)?, ladder, rung, reason, &mut events)?;
         }
         (Command::Answer { assignment, ladder }, State::Open) => {
             let next = (ladder, whistle.handle_by);
@@ -308,14 +310,20 @@ fn withdraw(share: &mut Assignment, now: Timestamp, policy: &Policy, events: &mu
     }
 }
 
-fn annul(share: &mut Assignment, ladder: LadderId, rung: i32, events: &mut Vec<Event>) -> Result<(), Refusal> {
+fn annul(
+    share: &mut Assignment,
+    ladder: LadderId,
+    rung: i32,
+    reason: String,
+    events: &mut Vec<Event>,
+) -> Result<(), Refusal> {
     let id = share.id;
     let ladder = share.ladders.iter_mut().find(|known| known.id == ladder).ok_or(Refusal::Unknown)?;
     let rung = ladder.rungs.iter_mut().find(|known| known.number == rung).ok_or(Refusal::Unknown)?;
-    match rung.card.filter(|_| rung.fired_at.is_some() && !rung.annulled) {
+    match rung.card.filter(|_| rung.fired_at.is_some() && rung.annul_reason.is_none()) {
         Some(card) => {
-            rung.annulled = true;
-            events.push(Event::CardAnnulled(id, ladder.id, rung.number, card));
+            rung.annul_reason = Some(reason.clone());
+            events.push(Event::CardAnnulled(id, ladder.id, rung.number, card, reason));
             Ok(())
         }
         None => Err(Refusal::NoCard),

@@ -130,7 +130,7 @@ fn a_rung_that_has_fired_cannot_be_written_as_fired_again() {
         let ladder = LadderId(ladder.ladder_id.parse().unwrap());
         let now = super::now(&db).await;
         let rung =
-            Rung { number: 1, due_at: now, fired_at: Some(now), platform_fault: false, card: None, annulled: false };
+            Rung { number: 1, due_at: now, fired_at: Some(now), platform_fault: false, card: None, annul_reason: None };
         let again = Fired { ladder, kind: Kind::Answer, generation: 1, rung };
         let mut tx = db.begin().await.unwrap();
         let policy = policy::policy(&mut tx, 0).await.unwrap().unwrap();

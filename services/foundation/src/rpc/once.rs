@@ -60,7 +60,7 @@ impl Call {
         E: Into<Status>,
         F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<A, E>>,
     {
-        let mut tx = db.rpc.begin().await.map_err(internal)?;
+        let mut tx = db.begin_call().await.map_err(internal)?;
         if !self.first_time(&mut tx).await.map_err(internal)? {
             return self.earlier_answer(&mut tx).await;
         }

@@ -78,7 +78,7 @@ fn a_cancelled_borrower_leaves_no_open_transaction_in_the_pool() {
         let db = super::database().await;
         for microseconds in 0..200 {
             let begin = async {
-                let mut tx = db.rpc.begin().await.unwrap();
+                let mut tx = db.begin_call().await.unwrap();
                 sqlx::query("insert into happened (what) values ('cancelled')").execute(&mut *tx).await.unwrap();
                 std::future::pending::<()>().await;
             };

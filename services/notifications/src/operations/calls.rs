@@ -4,6 +4,7 @@ use chrono::TimeDelta;
 use foundation::clock::Timestamp;
 use foundation::db::Chain;
 use foundation::outbox;
+use futures::stream::{self, StreamExt as _};
 use proto::notifications::v1 as wire;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -15,48 +16,66 @@ use crate::error::Error;
 use crate::store::{self, Resolving};
 use crate::views;
 
+/// Look-ups under way at once.
+const AT_ONCE: usize = 8;
+
 impl Operations {
     /// Opens tasks whose callee has to be looked up; returns how many it took.
     pub async fn open_tasks(&self) -> Result<usize, Error> {
         let tasks = self.db.in_time(store::take_tasks(&self.db)).await?;
-        for task in &tasks {
-            if let Err(error) = self.open(task).await {
-                tracing::warn!(effect = %task.id, error = %Chain(&error), "a call task is opened later");
-                self.db.in_time(store::task_again(&self.db, task.id, TimeDelta::milliseconds(250))).await?;
-            }
+        let resolved = stream::iter(tasks).map(async |task: Resolving| {
+            let callee = self.callee(&task).await;
+            (task, callee)
+        });
+        let resolved: Vec<_> = resolved.buffer_unordered(AT_ONCE).collect().await;
+        if !resolved.is_empty() {
+            self.db.in_time(self.opened(&resolved)).await?;
         }
-        Ok(tasks.len())
+        Ok(resolved.len())
     }
 
-    async fn open(&self, task: &Resolving) -> Result<(), Error> {
+    async fn callee(&self, task: &Resolving) -> Result<Resolved, Error> {
         let callee = Target::of(&task.callee).map_err(sqlx::Error::from)?;
-        let resolved = self.resolve(task.assignment_id, task.ladder_id, callee).await?;
-        self.db.in_time(self.opened(task, callee, resolved)).await
+        self.resolve(task.assignment_id, task.ladder_id, callee).await
     }
 
-    async fn opened(&self, task: &Resolving, callee: Target, resolved: Resolved) -> Result<(), Error> {
-        let card = task.card.as_deref().map(Card::of).transpose().map_err(sqlx::Error::from)?;
-        let kind = Kind::of(&task.ladder_kind).map_err(sqlx::Error::from)?;
-        let (name, phone) = resolved.contact.map(|contact| (contact.name, contact.phone)).unwrap_or_default();
-        let script = texts::script(kind, card, callee, &name, &resolved.matter);
+    async fn opened(&self, tasks: &[(Resolving, Result<Resolved, Error>)]) -> Result<(), Error> {
         let mut tx = self.db.begin().await?;
-        sqlx::query!(
-            "update call_task set state = 'open', callee_name = $2, callee_phone = $3, script = $4,
-                                  opened_at = clock_timestamp()
-             where id = $1 and state = 'resolving'",
-            task.id,
-            name,
-            phone,
-            script
-        )
-        .execute(&mut *tx)
-        .await?;
-        if phone.is_empty() {
-            let text = texts::nobody(&resolved.matter.unit, callee);
-            receipts::alarm(&mut tx, task.id, "NO_CONTACT", task.assignment_id, &text).await?;
+        for (task, resolved) in tasks {
+            match resolved {
+                Ok(resolved) => open(&mut tx, task, resolved).await?,
+                Err(error) => {
+                    tracing::warn!(effect = %task.id, error = %Chain(error), "a call task is opened later");
+                    store::task_again(&mut tx, task.id, TimeDelta::milliseconds(250)).await?;
+                }
+            }
         }
         Ok(self.db.commit(tx).await?)
     }
+}
+
+async fn open(tx: &mut PgConnection, task: &Resolving, resolved: &Resolved) -> Result<(), Error> {
+    let card = task.card.as_deref().map(Card::of).transpose().map_err(sqlx::Error::from)?;
+    let (kind, callee) = (Kind::of(&task.ladder_kind), Target::of(&task.callee));
+    let (kind, callee) = (kind.map_err(sqlx::Error::from)?, callee.map_err(sqlx::Error::from)?);
+    let (name, phone) = resolved.contact.as_ref().map(|contact| (&*contact.name, &*contact.phone)).unwrap_or_default();
+    let script = texts::script(kind, card, callee, name, &resolved.matter);
+    sqlx::query!(
+        "update call_task set state = 'open', callee_name = $2, callee_phone = $3, script = $4,
+                              opened_at = clock_timestamp()
+         where id = $1 and state = 'resolving'",
+        task.id,
+        name,
+        phone,
+        script
+    )
+    .execute(&mut *tx)
+    .await?;
+    if phone.is_empty() {
+        let text = texts::nobody(&resolved.matter.unit, callee);
+        receipts::alarm(tx, task.id, "NO_CONTACT", task.assignment_id, &text).await?;
+    }
+    Ok(())
 }
 
 /// Records who called, when, and what was said.

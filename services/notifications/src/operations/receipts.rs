@@ -2,6 +2,7 @@
 //! after that alarms the centre.
 
 use foundation::id;
+use futures::stream::{self, StreamExt as _};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -12,28 +13,36 @@ use crate::error::Error;
 use crate::gateway::Found;
 use crate::store::{self, NewMessage};
 
+/// Questions to the gateway under way at once.
+const AT_ONCE: usize = 8;
+
 impl Operations {
-    /// Asks for receipts that are due; returns how many it asked for.
+    /// Asks for receipts that are due, some at once; returns how many it asked for.
     pub async fn collect_receipts(&self) -> Result<usize, Error> {
         let awaited = self.db.in_time(store::awaited(&self.db)).await?;
-        for id in &awaited {
-            let found = self.gateway.find(*id).await;
-            self.db.in_time(self.receipt(*id, found)).await?;
+        let asked = stream::iter(awaited).map(async |id| (id, self.gateway.find(id).await));
+        let found: Vec<_> = asked.buffer_unordered(AT_ONCE).collect().await;
+        if !found.is_empty() {
+            self.db.in_time(self.receipts(&found)).await?;
         }
-        Ok(awaited.len())
+        Ok(found.len())
     }
 
-    async fn receipt(&self, id: Uuid, found: Found) -> Result<(), Error> {
+    async fn receipts(&self, found: &[(Uuid, Found)]) -> Result<(), Error> {
         let mut tx = self.db.begin().await?;
-        match found {
-            Found::Delivered => store::delivered(&mut tx, id).await?,
-            Found::Failed => {
-                if store::undeliverable(&mut tx, id).await? {
-                    not_reached(&mut tx, id, State::Failed).await?;
+        let mut delivered = Vec::new();
+        for (id, found) in found {
+            match found {
+                Found::Delivered => delivered.push(*id),
+                Found::Failed => {
+                    if store::undeliverable(&mut tx, *id).await? {
+                        not_reached(&mut tx, *id, State::Failed).await?;
+                    }
                 }
+                Found::Accepted | Found::Absent | Found::Unknown => store::ask_later(&mut tx, *id).await?,
             }
-            Found::Accepted | Found::Absent | Found::Unknown => store::ask_later(&mut tx, id).await?,
         }
+        store::delivered(&mut tx, &delivered).await?;
         Ok(self.db.commit(tx).await?)
     }
 }

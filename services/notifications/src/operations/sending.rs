@@ -5,8 +5,10 @@
 use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
-use foundation::{clock, outbox, telemetry};
-use tracing::Instrument as _;
+use foundation::db::Chain;
+use foundation::outbox::{self, Announcement};
+use foundation::{clock, telemetry};
+use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 
 use super::{Operations, Resolved};
@@ -38,12 +40,21 @@ pub struct Taken {
     /// It may have left already: taken up before, or due before a restore was released.
     pub doubtful: bool,
     pub(crate) traceparent: Option<String>,
+    /// When it was taken up, by Postgres's clock.
+    pub(crate) taken_at: clock::Timestamp,
     /// Before it was taken up: the lease is never shorter than this process believes.
     pub(crate) since: Instant,
 }
 
+/// An attempt that has ended, to be recorded.
+pub struct Attempted {
+    taken: Taken,
+    outcome: Outcome,
+    span: Span,
+}
+
 /// What became of an attempt.
-enum Attempt {
+enum Outcome {
     Accepted { phone: String },
     Not(State),
     Again,
@@ -51,63 +62,45 @@ enum Attempt {
 
 impl Operations {
     /// Sends one message, or learns that it must not leave, or leaves it for a later attempt.
-    pub async fn send(&self, taken: Taken) {
+    pub async fn send(&self, taken: Taken) -> Attempted {
         let span = tracing::info_span!("send sms", otel.kind = "client", effect = %taken.id, rung = taken.rung);
         telemetry::continue_trace(&span, taken.traceparent.as_deref());
-        let done = async {
-            let attempt = self.attempt(&taken).await;
-            self.db.in_time(self.record(&taken, attempt)).await
-        };
-        if let Err(error) = done.instrument(span).await {
-            tracing::warn!(effect = %taken.id, error = %foundation::db::Chain(&error), "a reminder is tried again after its lease");
-        }
+        let outcome = self.attempt(&taken).instrument(span.clone()).await;
+        Attempted { taken, outcome, span }
     }
 
-    async fn attempt(&self, taken: &Taken) -> Attempt {
+    async fn attempt(&self, taken: &Taken) -> Outcome {
         let resolved = match self.resolve(taken.assignment, taken.ladder, taken.target).await {
             Ok(resolved) => resolved,
             Err(error) => {
-                tracing::warn!(effect = %taken.id, error = %foundation::db::Chain(&error), "the directory cannot be asked");
-                return Attempt::Again;
+                tracing::warn!(effect = %taken.id, error = %Chain(&error), "the directory cannot be asked");
+                return Outcome::Again;
             }
         };
         let Some(phone) = resolved.contact.as_ref().map(|contact| contact.phone.clone()) else {
-            return Attempt::Not(State::NoContact);
+            return Outcome::Not(State::NoContact);
         };
         if taken.doubtful {
             match self.gateway.find(taken.id).await {
-                Found::Accepted | Found::Delivered => return Attempt::Accepted { phone },
-                Found::Failed => return Attempt::Not(State::Failed),
-                Found::Unknown => return Attempt::Again,
+                Found::Accepted | Found::Delivered => return Outcome::Accepted { phone },
+                Found::Failed => return Outcome::Not(State::Failed),
+                Found::Unknown => return Outcome::Again,
                 Found::Absent => {}
             }
         }
-        match self.db.in_time(self.may_leave(taken, &resolved)).await {
-            Ok(true) => {}
-            Ok(false) => return Attempt::Not(State::Superseded),
-            Err(_) => return Attempt::Again,
+        if !taken.may_leave(&resolved) {
+            return Outcome::Not(State::Superseded);
         }
         // A process that slept through its lease must not act on it.
         if taken.since.elapsed() > LEASE / 2 {
-            return Attempt::Again;
+            return Outcome::Again;
         }
         let text = self.text(taken, &resolved);
         match self.gateway.send(taken.id, &phone, &text).await {
-            Sent::Accepted => Attempt::Accepted { phone },
-            Sent::Refused => Attempt::Not(State::Failed),
-            Sent::Unknown => Attempt::Again,
+            Sent::Accepted => Outcome::Accepted { phone },
+            Sent::Refused => Outcome::Not(State::Failed),
+            Sent::Unknown => Outcome::Again,
         }
-    }
-
-    async fn may_leave(&self, taken: &Taken, resolved: &Resolved) -> sqlx::Result<bool> {
-        let now = clock::now(&mut *self.db.work.acquire().await?).await?;
-        let reminder = Leaving {
-            due_at: taken.due_at,
-            check_after: taken.check_after,
-            stopped_at: resolved.stopped_at,
-            overtaken: taken.overtaken,
-        };
-        Ok(still_leaves(reminder, now))
     }
 
     fn text(&self, taken: &Taken, resolved: &Resolved) -> String {
@@ -117,31 +110,62 @@ impl Operations {
         texts::sms(taken.kind, taken.text, taken.target, &resolved.matter, &link)
     }
 
-    async fn record(&self, taken: &Taken, attempt: Attempt) -> Result<(), Error> {
-        let mut tx = self.db.begin().await?;
-        match attempt {
-            Attempt::Accepted { phone } => {
-                let now = clock::now(&mut tx).await?;
-                if store::accepted(&mut tx, taken.id, &masked(&phone), now).await? {
-                    telemetry::late("sms", now - taken.due_at);
-                    let effect = Effect {
-                        id: taken.id,
-                        whistle: taken.whistle,
-                        assignment: taken.assignment,
-                        rung: taken.rung,
-                        target: taken.target,
-                    };
-                    outbox::announce(&mut tx, vec![announcements::accepted(effect, now)]).await?;
-                }
-            }
-            Attempt::Not(state) => {
-                let changed = store::ended(&mut tx, taken.id, taken.attempts, state).await?;
-                if changed && matches!(state, State::NoContact | State::Failed) {
-                    super::receipts::not_reached(&mut tx, taken.id, state).await?;
-                }
-            }
-            Attempt::Again => store::again(&mut tx, taken.id, taken.attempts, backoff(taken.attempts)).await?,
+    /// Records what became of these attempts: all at once, or each for itself where one of them cannot be recorded. What is not
+    /// recorded is tried again after its lease, by asking the gateway first.
+    pub async fn record(&self, attempts: &[Attempted]) {
+        if self.db.in_time(self.record_all(attempts)).await.is_ok() {
+            return;
         }
+        for attempt in attempts {
+            if let Err(error) = self.db.in_time(self.record_all(std::slice::from_ref(attempt))).await {
+                let effect = attempt.taken.id;
+                tracing::warn!(%effect, error = %Chain(&error), "a reminder is tried again after its lease");
+            }
+        }
+    }
+
+    async fn record_all(&self, attempts: &[Attempted]) -> Result<(), Error> {
+        let mut tx = self.db.begin().await?;
+        let now = clock::now(&mut tx).await?;
+        let mut taken_over = Vec::new();
+        for Attempted { taken, outcome, .. } in attempts {
+            match outcome {
+                Outcome::Accepted { phone } => taken_over.push((taken.id, masked(phone))),
+                Outcome::Not(state) => {
+                    let changed = store::ended(&mut tx, taken.id, taken.attempts, *state).await?;
+                    if changed && matches!(state, State::NoContact | State::Failed) {
+                        super::receipts::not_reached(&mut tx, taken.id, *state).await?;
+                    }
+                }
+                Outcome::Again => store::again(&mut tx, taken.id, taken.attempts, backoff(taken.attempts)).await?,
+            }
+        }
+        let accepted = store::accepted(&mut tx, &taken_over, now).await?;
+        let new = attempts.iter().filter(|attempt| accepted.contains(&attempt.taken.id));
+        outbox::announce(&mut tx, new.map(|attempt| attempt.accepted(now)).collect()).await?;
         Ok(self.db.commit(tx).await?)
+    }
+}
+
+impl Taken {
+    /// By Postgres's clock when it was taken up, and the time since then.
+    fn may_leave(&self, resolved: &Resolved) -> bool {
+        let now = self.taken_at + TimeDelta::from_std(self.since.elapsed()).unwrap_or(TimeDelta::MAX);
+        let reminder = Leaving {
+            due_at: self.due_at,
+            check_after: self.check_after,
+            stopped_at: resolved.stopped_at,
+            overtaken: self.overtaken,
+        };
+        still_leaves(reminder, now)
+    }
+}
+
+impl Attempted {
+    fn accepted(&self, now: clock::Timestamp) -> Announcement {
+        let Taken { id, whistle, assignment, rung, target, due_at, .. } = self.taken;
+        telemetry::late("sms", now - due_at);
+        let effect = Effect { id, whistle, assignment, rung, target };
+        self.span.in_scope(|| announcements::accepted(effect, now))
     }
 }

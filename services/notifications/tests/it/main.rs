@@ -153,7 +153,7 @@ fn a_stale_attempt_neither_ends_a_message_nor_touches_an_accepted_one() {
         let mut tx = db.begin().await.unwrap();
         assert!(!ended(&mut tx, id, 2, State::Superseded).await.unwrap(), "the lease is another's");
         let now = clock::now(&mut tx).await.unwrap();
-        assert!(accepted(&mut tx, id, "138****0000", now).await.unwrap());
+        assert_eq!(accepted(&mut tx, &[(id, "138****0000".into())], now).await.unwrap(), [id]);
         assert!(!ended(&mut tx, id, 1, State::Failed).await.unwrap(), "the gateway has it");
         assert!(undeliverable(&mut tx, id).await.unwrap());
     });

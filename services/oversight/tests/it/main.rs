@@ -44,8 +44,8 @@ fn a_rung_heard_twice_makes_one_case_and_a_drill_none_that_leaves() {
         open(&db, &case).await;
         open(&db, &case).await;
         open(&db, &NewCase { id: id::new(), drill: true, ..case }).await;
-        assert_eq!(take(&db).await.unwrap().len(), 1);
-        assert!(take(&db).await.unwrap().is_empty(), "it is under lease");
+        assert_eq!(take(&db, 10).await.unwrap().len(), 1);
+        assert!(take(&db, 10).await.unwrap().is_empty(), "it is under lease");
     });
 }
 
@@ -59,13 +59,13 @@ fn a_held_case_leaves_only_after_its_release() {
         let refused = release(&mut tx, case.id).await;
         assert!(matches!(refused, Err(Error::NotHeld("pending"))), "{refused:?}");
         tx.rollback().await.unwrap();
-        assert_eq!(take(&db).await.unwrap().len(), 1);
+        assert_eq!(take(&db, 10).await.unwrap().len(), 1);
         hold(&db, case.id, 1).await.unwrap();
-        assert!(take(&db).await.unwrap().is_empty());
+        assert!(take(&db, 10).await.unwrap().is_empty());
         let mut tx = db.begin().await.unwrap();
         assert_eq!(release(&mut tx, case.id).await.unwrap().state(), CaseState::Pending);
         db.commit(tx).await.unwrap();
-        assert_eq!(take(&db).await.unwrap().len(), 1);
+        assert_eq!(take(&db, 10).await.unwrap().len(), 1);
     });
 }
 
@@ -81,7 +81,7 @@ fn a_card_annulled_after_the_push_makes_one_correction_and_before_it_none() {
             db.commit(tx).await.unwrap();
         };
         annul("before").await;
-        take(&db).await.unwrap();
+        take(&db, 10).await.unwrap();
         assert!(!first_sent(&db, case.id, 2).await.unwrap(), "a stale lease sends nothing");
         assert!(first_sent(&db, case.id, 1).await.unwrap());
         let mut tx = db.begin().await.unwrap();
@@ -91,7 +91,7 @@ fn a_card_annulled_after_the_push_makes_one_correction_and_before_it_none() {
         db.commit(tx).await.unwrap();
         annul("after").await;
         annul("after").await;
-        assert_eq!(take_corrections(&db).await.unwrap().len(), 1);
+        assert_eq!(take_corrections(&db, 10).await.unwrap().len(), 1);
     });
 }
 
@@ -102,7 +102,7 @@ fn only_what_the_platform_did_not_take_is_its_own_delay() {
         open(&db, &case(&db).await).await;
         let offered = async || {
             sqlx::query("update case_file set attempt_at = now() - interval '1 s'").execute(&db.work).await.unwrap();
-            let taken = take(&db).await.unwrap().remove(0);
+            let taken = take(&db, 10).await.unwrap().remove(0);
             (taken.offered, taken.doubtful)
         };
         assert_eq!(offered().await, (false, false));
@@ -120,10 +120,10 @@ fn nothing_is_taken_up_while_a_restore_is_held() {
         let db = database().await;
         open(&db, &case(&db).await).await;
         sqlx::query("update log_head set held_at = now()").execute(&db.work).await.unwrap();
-        assert!(take(&db).await.unwrap().is_empty());
+        assert!(take(&db, 10).await.unwrap().is_empty());
         sqlx::query("update log_head set held_at = null, doubtful_before = now()").execute(&db.work).await.unwrap();
         assert!(
-            take(&db).await.unwrap().remove(0).doubtful,
+            take(&db, 10).await.unwrap().remove(0).doubtful,
             "it may have left before the restore: 阳光+ is asked first"
         );
     });
