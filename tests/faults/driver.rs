@@ -172,13 +172,13 @@ impl Driver {
         let rung = [0, 1, 4, 15][rng.random_range(0..4)];
         let millisecond = TimeDelta::milliseconds(1);
         match rng.random_range(0..100) {
-            0..20 => Deed::Silent,
-            20..30 => Deed::Taps,
+            0..12 => Deed::Silent,
+            12..20 => Deed::Taps,
             // As near to a rung as a call can be aimed; the recorded time decides.
-            30..40 => Deed::Answers(hour * rung - millisecond * rng.random_range(1..20)),
-            40..50 => Deed::Answers(hour * rung),
-            50..60 => Deed::Answers(hour * rung + millisecond),
-            60..65 => Deed::Answers(hour * rng.random_range(0..160) / 10),
+            20..26 => Deed::Answers(hour * rung - millisecond * rng.random_range(1..20)),
+            26..32 => Deed::Answers(hour * rung),
+            32..38 => Deed::Answers(hour * rung + millisecond),
+            38..42 => Deed::Answers(hour * rng.random_range(0..160) / 10),
             // Most units answer before anything happens.
             _ => Deed::Answers(hour * rng.random_range(0..10) / 10),
         }

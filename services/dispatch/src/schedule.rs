@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use foundation::db::{Chain, Db};
 use foundation::host::{Stop, pause};
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::operations::ladder::fire_due;
@@ -30,11 +31,18 @@ pub async fn ladder(db: Db, stop: Stop) -> anyhow::Result<()> {
         let wait = ladder.pass().await;
         tokio::select! {
             () = stop.wait() => {}
-            _ = commits.changed(), if wait > LOCKED => {}
+            // What was committed may be due sooner than all else; many commits are one reason to look.
+            () = changed(&mut commits), if wait > LOCKED => {}
             () = pause(wait) => {}
         }
     }
     Ok(())
+}
+
+async fn changed(commits: &mut watch::Receiver<u64>) {
+    // Fails only when the database handle is gone, which the loop itself holds.
+    let _ = commits.changed().await;
+    pause(LOCKED).await;
 }
 
 struct Loop {
@@ -45,15 +53,19 @@ struct Loop {
 }
 
 impl Loop {
-    /// Fires one batch; returns how long to wait before the next.
+    /// Fires one batch if something is due; returns how long to wait before the next look.
     async fn pass(&mut self) -> Duration {
         self.aside.retain(|_, since| since.elapsed() < SET_ASIDE);
         let except: Vec<Uuid> = self.aside.keys().copied().collect();
+        let until = self.until_next(&except).await;
+        if !until.is_zero() {
+            return until;
+        }
         match fire_due(&self.db, self.batch, &except).await {
             Ok(taken) => {
                 self.failing = false;
                 self.batch = (self.batch * 2).min(BATCH);
-                if taken > 0 { Duration::ZERO } else { self.until_next(&except).await }
+                if taken > 0 { Duration::ZERO } else { LOCKED }
             }
             Err(failed) => {
                 // What passes by itself poisons nobody: only what stays is narrowed down.
@@ -85,7 +97,7 @@ impl Loop {
         let asked = async { due::until_next(&mut *self.db.work.acquire().await?, except).await };
         match self.db.in_time(asked).await {
             Ok(None) => POLL,
-            Ok(Some(until)) => until.to_std().map_or(LOCKED, |until| until.min(POLL)),
+            Ok(Some(until)) => until.to_std().map_or(Duration::ZERO, |until| until.min(POLL)),
             Err(error) => {
                 tracing::warn!(error = %Chain(&error), "cannot ask what is due next");
                 POLL / 5

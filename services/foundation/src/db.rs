@@ -45,6 +45,7 @@ pub struct Db {
     pub instance: Arc<str>,
     options: PgConnectOptions,
     commits: watch::Sender<u64>,
+    heard: watch::Sender<u64>,
     /// What this process has seen of the log.
     pub(crate) witness: Arc<Witness>,
     suspect: Suspect,
@@ -89,6 +90,13 @@ impl Db {
         Ok(())
     }
 
+    /// Commits facts that were heard, and wakes also whoever acts on them.
+    pub(crate) async fn commit_heard(&self, tx: Transaction<'static, Postgres>) -> sqlx::Result<()> {
+        self.commit(tx).await?;
+        self.heard.send_modify(|count| *count += 1);
+        Ok(())
+    }
+
     /// Does this work, or gives it up when the database does not answer; connections made before are then used no more.
     pub async fn in_time<T, E: From<sqlx::Error>>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
         if let Ok(done) = tokio::time::timeout(LIMIT, work).await {
@@ -102,6 +110,11 @@ impl Db {
     /// Tells of commits of this process.
     pub fn commits(&self) -> watch::Receiver<u64> {
         self.commits.subscribe()
+    }
+
+    /// Tells of facts that this process has heard.
+    pub fn heard(&self) -> watch::Receiver<u64> {
+        self.heard.subscribe()
     }
 
     /// The same database through a small pool of its own, so that no other work can hold it up.
@@ -130,7 +143,8 @@ pub async fn connect(url: &SecretString, schema: Schema) -> anyhow::Result<Db> {
         }
     }
     let work = pool(4, &options, &witness, &suspect);
-    Ok(Db { rpc, work, instance: instance.into(), options, commits: watch::Sender::new(0), witness, suspect })
+    let (commits, heard) = (watch::Sender::new(0), watch::Sender::new(0));
+    Ok(Db { rpc, work, instance: instance.into(), options, commits, heard, witness, suspect })
 }
 
 fn pool(connections: u32, options: &PgConnectOptions, witness: &Arc<Witness>, suspect: &Suspect) -> PgPool {

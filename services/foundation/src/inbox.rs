@@ -94,7 +94,7 @@ impl Routes {
 /// (a fact that cannot be applied now, one that waits behind a parked one) sends all of them through one by one, so that none
 /// holds up another. Answers in the order of the facts.
 pub async fn apply_all(db: &Db, routes: &Routes, facts: &[Fact]) -> Vec<Outcome> {
-    if facts.len() > 1 && db.in_time(together(db, routes, facts)).await.unwrap_or(false) {
+    if db.in_time(together(db, routes, facts)).await.unwrap_or(false) {
         facts.iter().for_each(|fact| telemetry::heard(&fact.subject, "handled"));
         return vec![Outcome::Handled; facts.len()];
     }
@@ -112,17 +112,14 @@ async fn together(db: &Db, routes: &Routes, facts: &[Fact]) -> Result<bool, Retr
     ordered.sort_by_key(|fact| (&fact.aggregate, fact.position, fact.id));
     ordered.dedup_by_key(|fact| fact.id);
     let mut tx = db.begin().await?;
-    let new = first_times(&mut tx, routes.consumer, &ordered).await?;
-    if any_waiting(&mut tx, routes.consumer, &ordered).await? {
-        return Ok(false);
-    }
+    let Some(new) = first_times(&mut tx, routes.consumer, &ordered).await? else { return Ok(false) };
     for fact in ordered.into_iter().filter(|fact| new.contains(&fact.id)) {
         let span = hearing(fact);
         if dispatch(&mut tx, routes, fact.clone()).instrument(span).await.is_err() {
             return Ok(false);
         }
     }
-    db.commit(tx).await?;
+    db.commit_heard(tx).await?;
     Ok(true)
 }
 
@@ -158,7 +155,7 @@ async fn in_transaction(db: &Db, routes: &Routes, fact: Fact) -> Result<(), Retr
         return Ok(db.commit(tx).await?);
     }
     match dispatch(&mut tx, routes, fact.clone()).await {
-        Ok(()) => Ok(db.commit(tx).await?),
+        Ok(()) => Ok(db.commit_heard(tx).await?),
         Err(Failure::Retry(error)) => Err(Retry(error)),
         Err(Failure::Park(reason)) => {
             tx.rollback().await?;
@@ -198,33 +195,26 @@ async fn first_time(tx: &mut PgConnection, consumer: &str, fact: &Fact) -> sqlx:
     Ok(inserted.execute(tx).await?.rows_affected() == 1)
 }
 
-/// Remembers the facts, in their order; returns which were not known.
-async fn first_times(tx: &mut PgConnection, consumer: &str, facts: &[&Fact]) -> sqlx::Result<HashSet<Uuid>> {
+/// Remembers the facts, in their order; returns which were not known, or none when some wait behind a parked one.
+async fn first_times(tx: &mut PgConnection, consumer: &str, facts: &[&Fact]) -> sqlx::Result<Option<HashSet<Uuid>>> {
     let ids: Vec<_> = facts.iter().map(|fact| fact.id).collect();
     let (subjects, aggregates): (Vec<_>, Vec<_>) =
         facts.iter().map(|fact| (fact.subject.clone(), fact.aggregate.clone())).unzip();
-    let inserted = sqlx::query_scalar!(
-        "insert into inbox (consumer, event_id, state, subject, aggregate_id)
-         select $1, event_id, 'done', subject, aggregate_id
-         from unnest($2::uuid[], $3::text[], $4::text[]) with ordinality as fact (event_id, subject, aggregate_id, number)
-         order by number on conflict do nothing returning event_id",
+    let inserted = sqlx::query!(
+        r#"insert into inbox as one (consumer, event_id, state, subject, aggregate_id)
+           select $1, event_id, 'done', subject, aggregate_id
+           from unnest($2::uuid[], $3::text[], $4::text[]) with ordinality as fact (event_id, subject, aggregate_id, number)
+           order by number on conflict do nothing
+           returning event_id, exists (select from inbox other where other.consumer = one.consumer
+                                       and other.aggregate_id = one.aggregate_id and other.state <> 'done') as "waits!""#,
         consumer,
         &ids,
         &subjects,
         &aggregates
     );
-    Ok(inserted.fetch_all(tx).await?.into_iter().collect())
-}
-
-async fn any_waiting(tx: &mut PgConnection, consumer: &str, facts: &[&Fact]) -> sqlx::Result<bool> {
-    let aggregates: Vec<_> = facts.iter().map(|fact| fact.aggregate.clone()).collect();
-    sqlx::query_scalar!(
-        r#"select exists (select from inbox where consumer = $1 and aggregate_id = any($2) and state <> 'done') as "any!""#,
-        consumer,
-        &aggregates
-    )
-    .fetch_one(tx)
-    .await
+    let inserted = inserted.fetch_all(tx).await?;
+    let free = inserted.iter().all(|row| !row.waits);
+    Ok(free.then(|| inserted.into_iter().map(|row| row.event_id).collect()))
 }
 
 /// How the facts about the same aggregate wait that this one must not overtake: `parked`, or `replay` when all of them are
@@ -297,7 +287,7 @@ async fn replay_next(db: &Db, routes: &Routes) -> Result<bool, Retry> {
     match dispatch(&mut tx, routes, fact.clone()).await {
         Ok(()) => {
             done(&mut tx, routes.consumer, &fact).await?;
-            db.commit(tx).await?;
+            db.commit_heard(tx).await?;
         }
         Err(Failure::Retry(error)) => return Err(Retry(error)),
         Err(Failure::Park(reason)) => {

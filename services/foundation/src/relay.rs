@@ -46,32 +46,28 @@ pub async fn run(db: Db, bus: Bus, stop: Stop) -> anyhow::Result<()> {
 }
 
 async fn pass(db: &Db, bus: &Bus) -> anyhow::Result<()> {
-    outbox::place(db).await?;
-    while bus.connected() && publish(db, bus).await? {}
+    let (head, mut cursor) = outbox::place(db).await?;
+    while cursor < head && bus.connected() {
+        cursor = publish(db, bus, cursor, head).await?;
+    }
     Ok(())
 }
 
-/// Publishes what is past the cursor; true when there may be more.
-async fn publish(db: &Db, bus: &Bus) -> anyhow::Result<bool> {
-    let (cursor, facts) = db.in_time(unpublished(db)).await?;
-    let Some(last) = facts.last().map(|fact| fact.position) else { return Ok(false) };
-    let full = i64::try_from(facts.len())? == BATCH;
+/// Publishes a batch of what is past the cursor; returns where that ends.
+async fn publish(db: &Db, bus: &Bus, cursor: i64, head: i64) -> anyhow::Result<i64> {
+    let facts = db.in_time(past(db, cursor)).await?;
+    let last = facts.last().map_or(head, |fact| fact.position);
     bus.publish(facts).await?;
     let moved = sqlx::query!("update relay set cursor = $2 where cursor = $1", cursor, last);
     db.in_time(moved.execute(&db.work)).await?;
-    Ok(full)
+    Ok(last)
 }
 
-/// The cursor, and a batch of what is past it.
-async fn unpublished(db: &Db) -> sqlx::Result<(i64, Vec<Fact>)> {
-    let relay = sqlx::query!("select cursor, position from relay, log_head").fetch_one(&db.work).await?;
-    if relay.cursor == relay.position {
-        return Ok((relay.cursor, Vec::new()));
-    }
+async fn past(db: &Db, cursor: i64) -> sqlx::Result<Vec<Fact>> {
     let rows = sqlx::query!(
         r#"select position as "position!", event_id, subject, aggregate_id, payload, traceparent, occurred_at
            from outbox where position > $1 order by position limit $2"#,
-        relay.cursor,
+        cursor,
         BATCH
     )
     .fetch_all(&db.work)
@@ -85,5 +81,5 @@ async fn unpublished(db: &Db) -> sqlx::Result<(i64, Vec<Fact>)> {
         occurred_at: row.occurred_at,
         position: row.position,
     });
-    Ok((relay.cursor, facts.collect()))
+    Ok(facts.collect())
 }

@@ -1,5 +1,5 @@
-//! Timed work: sending what waits, opening call tasks, collecting receipts. Each is woken by this process's commits and
-//! looks by itself for what other replicas left.
+//! Timed work: sending what waits, opening call tasks, collecting receipts. Each is woken by what this process hears and looks by
+//! itself for what other replicas left.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,9 +24,9 @@ pub async fn sender(operations: Operations, stop: Stop) -> anyhow::Result<()> {
     let (ended, attempts) = mpsc::channel(AT_ONCE);
     let recording = tokio::spawn(record(operations.clone(), attempts));
     let under_way = Arc::new(Semaphore::new(AT_ONCE));
-    let mut commits = operations.db.commits();
+    let mut heard = operations.db.heard();
     while !stop.requested() {
-        commits.mark_unchanged();
+        heard.mark_unchanged();
         let wait = match take(&operations, &under_way, &ended).await {
             Ok(0) => POLL / 4,
             Ok(_) => BREATH,
@@ -40,7 +40,7 @@ pub async fn sender(operations: Operations, stop: Stop) -> anyhow::Result<()> {
             () = stop.wait() => {}
             // There is more to do than may be under way at once: the first that ends makes room.
             _ = room, if under_way.available_permits() == 0 => {}
-            _ = commits.changed(), if under_way.available_permits() > 0 => {}
+            _ = heard.changed(), if under_way.available_permits() > 0 => {}
             () = pause(wait), if under_way.available_permits() > 0 => {}
         }
     }
@@ -81,17 +81,18 @@ async fn record(operations: Operations, mut attempts: mpsc::Receiver<Attempted>)
 
 /// Opens call tasks until told to stop.
 pub async fn tasks(operations: Operations, stop: Stop) -> anyhow::Result<()> {
-    let mut commits = operations.db.commits();
+    let mut heard = operations.db.heard();
     while !stop.requested() {
-        commits.mark_unchanged();
+        heard.mark_unchanged();
         let taken = operations.open_tasks().await.unwrap_or_else(|error| {
             tracing::warn!(error = %Chain(&error), "call tasks cannot be opened now");
             0
         });
+        pause(POLL / 20).await;
         tokio::select! {
             () = stop.wait() => {}
-            _ = commits.changed() => {}
-            () = pause(if taken > 0 { Duration::from_millis(100) } else { POLL }) => {}
+            _ = heard.changed() => {}
+            () = pause(if taken > 0 { POLL / 20 } else { POLL }) => {}
         }
     }
     Ok(())

@@ -35,10 +35,11 @@ pub fn run(config: Config) -> BoxFuture<'static, anyhow::Result<()>> {
             dispatch: client::peer("dispatch", &config.service.peers, &host.auth.credentials)?,
             platform: Platform::new(&config.platform_url, config.platform_key)?,
         };
-        let (pusher, orphans) = (operations.clone(), operations.clone());
+        let [pusher, corrections, orphans] = std::array::from_fn(|_| operations.clone());
         host.grpc(|server| rpc::serve(server, &operations))
             .subscribe(routes())?
             .schedule("pusher", move |stop| schedule::pusher(pusher, stop))
+            .schedule("corrections", move |stop| schedule::corrections(corrections, stop))
             .schedule("orphans", move |stop| schedule::orphans(orphans, stop))
             .run()
             .await

@@ -11,18 +11,20 @@ use crate::operations::Operations;
 use crate::store;
 
 const POLL: Duration = Duration::from_secs(1);
-/// Documents under way to 阳光+ at once.
+/// Between two looks while there is something to do: what comes meanwhile is taken up together.
+const BREATH: Duration = Duration::from_millis(2);
+/// Cases under way to 阳光+ at once.
 const AT_ONCE: usize = 16;
 
 /// Pushes until told to stop; then waits for what is under way.
 pub async fn pusher(operations: Operations, stop: Stop) -> anyhow::Result<()> {
     let under_way = Arc::new(Semaphore::new(AT_ONCE));
-    let mut commits = operations.db.commits();
+    let mut heard = operations.db.heard();
     while !stop.requested() {
-        commits.mark_unchanged();
+        heard.mark_unchanged();
         let wait = match pass(&operations, &under_way).await {
             Ok(0) => POLL / 4,
-            Ok(_) => Duration::ZERO,
+            Ok(_) => BREATH,
             Err(error) => {
                 tracing::warn!(error = %format!("{error:#}"), "cases cannot be taken up now");
                 POLL
@@ -33,7 +35,7 @@ pub async fn pusher(operations: Operations, stop: Stop) -> anyhow::Result<()> {
             () = stop.wait() => {}
             // There is more to do than may be under way at once: the first that ends makes room.
             _ = room, if under_way.available_permits() == 0 => {}
-            _ = commits.changed(), if under_way.available_permits() > 0 => {}
+            _ = heard.changed(), if under_way.available_permits() > 0 => {}
             () = pause(wait), if under_way.available_permits() > 0 => {}
         }
     }
@@ -41,7 +43,7 @@ pub async fn pusher(operations: Operations, stop: Stop) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Takes up as many documents as may be under way, and begins to push them; returns how many.
+/// Takes up as many cases as may be under way, and begins to push them; returns how many.
 async fn pass(operations: &Operations, under_way: &Arc<Semaphore>) -> anyhow::Result<usize> {
     let free = i64::try_from(under_way.available_permits())?;
     let cases = operations.db.in_time(store::take(&operations.db, free)).await?;
@@ -53,17 +55,28 @@ async fn pass(operations: &Operations, under_way: &Arc<Semaphore>) -> anyhow::Re
             drop(permit);
         });
     }
-    let free = i64::try_from(under_way.available_permits())?;
-    let corrections = operations.db.in_time(store::take_corrections(&operations.db, free)).await?;
-    let taken = taken + corrections.len();
-    for correction in corrections {
-        let (operations, permit) = (operations.clone(), under_way.clone().acquire_owned().await?);
-        tokio::spawn(async move {
-            operations.push_correction(correction).await;
-            drop(permit);
-        });
-    }
     Ok(taken)
+}
+
+/// Sends corrections until told to stop, one after the other: they are few, and nobody waits for them.
+pub async fn corrections(operations: Operations, stop: Stop) -> anyhow::Result<()> {
+    while !stop.requested() {
+        match operations.db.in_time(store::take_corrections(&operations.db, 1)).await {
+            Ok(taken) if taken.is_empty() => {}
+            Ok(taken) => {
+                for correction in taken {
+                    operations.push_correction(correction).await;
+                }
+                continue;
+            }
+            Err(error) => tracing::warn!(error = %Chain(&error), "corrections cannot be taken up now"),
+        }
+        tokio::select! {
+            () = stop.wait() => {}
+            () = pause(POLL / 4) => {}
+        }
+    }
+    Ok(())
 }
 
 /// Frees what dead processes took up, until told to stop.
