@@ -256,6 +256,8 @@ pub async fn create_database(servers: &Servers, name: &str, password: &str) -> a
         format!("create role {name} login password '{password}'"),
         format!("alter role {name} set idle_in_transaction_session_timeout = '5s'"),
         format!("alter role {name} set transaction_timeout = '15s'"),
+        // Every statement is prepared: plan it once, not for each of its first values, and not anew for every one after that.
+        format!("alter role {name} set plan_cache_mode = 'force_generic_plan'"),
         // What was given up may run on in the server for a while: no service takes up every connection.
         format!("alter role {name} connection limit 100"),
         format!("create database {name} owner {name}"),

@@ -13,11 +13,11 @@ use crate::store::Loaded;
 use crate::store::due::Due;
 
 /// What others must learn of an event; nothing of what is this service's own affair.
-pub fn of(event: &Event, at: &Loaded, now: Timestamp, policy: &Policy) -> Option<Announcement> {
+pub fn of(event: &Event, at: &Loaded, now: Timestamp) -> Option<Announcement> {
     let (whistle_id, grievance_id, version) = (at.whistle.id.to_string(), at.grievance.to_string(), at.version);
     let (when, area, blown_at) = (Some(to_wire(now)), at.area.clone(), Some(to_wire(at.whistle.blown_at)));
     let fact = match event {
-        Event::Fired(id, fired) => rung_fired(fired, &due(at, *id)?, policy),
+        Event::Fired(id, fired) => rung_fired(fired, &due(at, *id)?, &at.policy),
         Event::Answered(id) => answered(at, *id, now)?,
         Event::Submitted(id) => submitted(at, *id, now)?,
         Event::Returned(id, until) => returned(at, *id, *until)?,
@@ -94,7 +94,7 @@ fn share(at: &Loaded, id: AssignmentId) -> Option<&Assignment> {
 }
 
 /// The whistle itself, when it is blown.
-pub fn blown(at: &Loaded, drill: bool) -> Announcement {
+pub fn blown(at: &Loaded) -> Announcement {
     let assignments = at.whistle.assignments.iter().map(|share| events::AssignmentRef {
         assignment_id: share.id.to_string(),
         unit_id: share.unit.to_string(),
@@ -107,8 +107,8 @@ pub fn blown(at: &Loaded, drill: bool) -> Announcement {
         matter: at.matter.clone(),
         assignments: assignments.collect(),
         blown_at: Some(to_wire(at.whistle.blown_at)),
-        policy_version: at.policy,
-        drill,
+        policy_version: at.policy.version,
+        drill: at.policy.drill,
         version: at.version,
     })
 }
@@ -143,7 +143,7 @@ fn due(at: &Loaded, id: AssignmentId) -> Option<Due> {
         grievance: at.grievance,
         area: at.area.clone(),
         matter: at.matter.clone(),
-        policy: at.policy,
+        policy: at.policy.version,
     })
 }
 

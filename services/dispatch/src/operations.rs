@@ -5,13 +5,13 @@ pub mod directory;
 pub mod ladder;
 
 use foundation::auth::{Belongs, Caller};
-use foundation::clock::{self, Timestamp};
+use foundation::clock;
 use foundation::outbox;
 use proto::dispatch::v1 as wire;
 use sqlx::PgConnection;
 
 use crate::domain::policy::Policy;
-use crate::domain::whistle::{Command, Event, decide};
+use crate::domain::whistle::{Assignment, Command, Whistle, decide};
 use crate::domain::{AssignmentId, LadderId, Outcome, WhistleId};
 use crate::error::Error;
 use crate::store::{self, Loaded};
@@ -25,11 +25,11 @@ pub async fn answer(
     responsible: &str,
 ) -> Result<wire::Assignment, Error> {
     let command = Command::Answer { assignment: id, ladder: LadderId(foundation::id::new()) };
-    on_share(tx, caller, id, command).await?;
+    let share = on_share(tx, caller, id, command).await?;
     sqlx::query!("update assignment set responsible_person = $2 where id = $1", id.0, responsible)
         .execute(&mut *tx)
         .await?;
-    views::assignment(tx, id).await
+    views::assignment(tx, &share).await
 }
 
 /// The unit hands in its result with evidence.
@@ -40,17 +40,17 @@ pub async fn submit(
     result: &str,
     evidence: &serde_json::Value,
 ) -> Result<wire::Assignment, Error> {
-    on_share(tx, caller, id, Command::Submit { assignment: id }).await?;
+    let share = on_share(tx, caller, id, Command::Submit { assignment: id }).await?;
     sqlx::query!("update assignment set result = $2, evidence = $3 where id = $1", id.0, result, evidence)
         .execute(&mut *tx)
         .await?;
-    views::assignment(tx, id).await
+    views::assignment(tx, &share).await
 }
 
 /// The street confirms a share; the last one closes the whistle.
 pub async fn confirm(tx: &mut PgConnection, caller: &Caller, id: AssignmentId) -> Result<wire::Assignment, Error> {
-    on_share(tx, caller, id, Command::Confirm { assignment: id }).await?;
-    views::assignment(tx, id).await
+    let share = on_share(tx, caller, id, Command::Confirm { assignment: id }).await?;
+    views::assignment(tx, &share).await
 }
 
 /// The centre annuls a card with a reason.
@@ -62,8 +62,8 @@ pub async fn annul_card(
     reason: &str,
 ) -> Result<wire::Assignment, Error> {
     let command = Command::AnnulCard { assignment: id, ladder, rung, reason: reason.into() };
-    on_share(tx, caller, id, command).await?;
-    views::assignment(tx, id).await
+    let share = on_share(tx, caller, id, command).await?;
+    views::assignment(tx, &share).await
 }
 
 /// The street takes a whistle back with a reason.
@@ -87,36 +87,34 @@ pub async fn withdraw(
 pub async fn grade(tx: &mut PgConnection, id: WhistleId, outcome: Outcome) -> Result<(), Error> {
     let loaded = store::load(tx, id).await?;
     let ladders = loaded.whistle.assignments.iter().map(|_| LadderId(foundation::id::new())).collect();
-    run(tx, loaded, Command::Grade { outcome, ladders }).await
+    run(tx, loaded, Command::Grade { outcome, ladders }).await.map(|_| ())
 }
 
-async fn on_share(tx: &mut PgConnection, caller: &Caller, id: AssignmentId, command: Command) -> Result<(), Error> {
+/// Returns the share as it is now.
+async fn on_share(
+    tx: &mut PgConnection,
+    caller: &Caller,
+    id: AssignmentId,
+    command: Command,
+) -> Result<Assignment, Error> {
     let loaded = store::load_of(tx, id).await?;
     let units: Vec<_> =
         loaded.whistle.assignments.iter().filter(|share| share.id == id).map(|share| share.unit.0).collect();
     if !caller.may(Belongs { area: Some(&loaded.area), units: &units, ..Belongs::default() }) {
         return Err(Error::not_found("assignment", id));
     }
-    run(tx, loaded, command).await
+    let whistle = run(tx, loaded, command).await?;
+    let share = whistle.assignments.into_iter().find(|share| share.id == id);
+    share.ok_or_else(|| Error::not_found("assignment", id))
 }
 
-async fn run(tx: &mut PgConnection, loaded: Loaded, command: Command) -> Result<(), Error> {
-    let policy = pinned(tx, loaded.policy).await?;
+async fn run(tx: &mut PgConnection, loaded: Loaded, command: Command) -> Result<Whistle, Error> {
     let now = clock::now(tx).await?;
-    let (after, events) = decide(&loaded.whistle, command, now, &policy)?;
-    let saved = store::save(tx, &loaded, &after, &events, now, &policy).await?;
-    announce(tx, &saved, &events, now, &policy).await
-}
-
-async fn announce(
-    tx: &mut PgConnection,
-    at: &Loaded,
-    events: &[Event],
-    now: Timestamp,
-    policy: &Policy,
-) -> Result<(), Error> {
-    let facts = events.iter().filter_map(|event| announcements::of(event, at, now, policy));
-    Ok(outbox::announce(tx, facts.collect()).await?)
+    let (after, events) = decide(&loaded.whistle, command, now, &loaded.policy)?;
+    let saved = store::save(tx, &loaded, &after, &events, now).await?;
+    let facts = events.iter().filter_map(|event| announcements::of(event, &saved, now));
+    outbox::announce(tx, facts.collect()).await?;
+    Ok(saved.whistle)
 }
 
 /// The policy that a whistle keeps.

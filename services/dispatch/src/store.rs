@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::domain::ladder::{Fired, Kind, Ladder, Rung};
 use crate::domain::policy::Policy;
 use crate::domain::whistle::{Assignment, Event, Share, State, Whistle};
-use crate::domain::{AssignmentId, Card, GrievanceId, LadderId, Role, UnitId, WhistleId};
+use crate::domain::{AssignmentId, Card, GrievanceId, LadderId, Outcome, Role, UnitId, WhistleId};
 use crate::error::Error;
 
 /// A whistle with what its announcements and its callers' rights need.
@@ -30,7 +30,7 @@ pub struct Loaded {
     /// Its matter.
     pub matter: String,
     /// Its policy.
-    pub policy: i64,
+    pub policy: Policy,
     /// Grows with every change.
     pub version: i64,
 }
@@ -59,8 +59,10 @@ pub async fn load_of(tx: &mut PgConnection, assignment: AssignmentId) -> Result<
 
 async fn load_row(tx: &mut PgConnection, id: Uuid, of: Option<Uuid>) -> Result<Option<Loaded>, Error> {
     let row = sqlx::query!(
-        "select id, grievance_id, area, matter, state, handle_by, blown_at, policy_version, version
-         from whistle where id = coalesce((select whistle_id from assignment where id = $2), $1) for update",
+        "select w.id, w.grievance_id, w.area, w.matter, w.state, w.handle_by, w.blown_at, w.version, w.policy_version,
+                p.drill, p.reminder_check_after_ms, p.platform_fault_after_ms, p.answer, p.handling
+         from whistle w join policy p on p.version = w.policy_version
+         where w.id = coalesce((select whistle_id from assignment where id = $2), $1) for update of w",
         id,
         of
     );
@@ -68,14 +70,16 @@ async fn load_row(tx: &mut PgConnection, id: Uuid, of: Option<Uuid>) -> Result<O
     let (id, state) = (WhistleId(row.id), State::of(&row.state).map_err(sqlx::Error::from)?);
     let assignments = assignments(tx, id).await?;
     let whistle = Whistle { id, state, handle_by: row.handle_by, blown_at: row.blown_at, assignments };
-    Ok(Some(Loaded {
-        whistle,
-        grievance: GrievanceId(row.grievance_id),
-        area: row.area,
-        matter: row.matter,
-        policy: row.policy_version,
-        version: row.version,
-    }))
+    let policy = policy::read(policy::Row {
+        version: row.policy_version,
+        drill: row.drill,
+        reminder_check_after_ms: row.reminder_check_after_ms,
+        platform_fault_after_ms: row.platform_fault_after_ms,
+        answer: row.answer,
+        handling: row.handling,
+    })?;
+    let (grievance, area, matter) = (GrievanceId(row.grievance_id), row.area, row.matter);
+    Ok(Some(Loaded { whistle, grievance, area, matter, policy, version: row.version }))
 }
 
 async fn assignments(tx: &mut PgConnection, whistle: WhistleId) -> Result<Vec<Assignment>, Error> {
@@ -137,32 +141,24 @@ pub async fn ladders(tx: &mut PgConnection, of: &[AssignmentId]) -> Result<BTree
     Ok(ladders)
 }
 
-/// Writes what has happened: one statement an event, then the whistle's new version.
+/// Writes what has happened: ladders and rungs, every share that has changed, the whistle's new version.
 pub async fn save(
     tx: &mut PgConnection,
     before: &Loaded,
     after: &Whistle,
     events: &[Event],
     now: Timestamp,
-    policy: &Policy,
 ) -> Result<Loaded, Error> {
     let fired: Vec<_> = events.iter().filter_map(fired_of).collect();
-    fire(tx, &fired, policy).await?;
+    fire(tx, &fired, &before.policy).await?;
     for event in events {
         apply(tx, event, now).await?;
     }
     for (was, share) in before.whistle.assignments.iter().zip(&after.assignments) {
-        if was == share {
-            continue;
+        let step = Step::of(share.id, events);
+        if was != share || step != Step::default() {
+            save_share(tx, share, step, now).await?;
         }
-        sqlx::query!(
-            "update assignment set state = $2, next_due_at = $3 where id = $1",
-            share.id.0,
-            share.state.word(),
-            share.next_due()
-        )
-        .execute(&mut *tx)
-        .await?;
     }
     let version = before.version + 1;
     sqlx::query!("update whistle set state = $2, version = $3 where id = $1", after.id.0, after.state.word(), version)
@@ -177,25 +173,66 @@ async fn apply(tx: &mut PgConnection, event: &Event, now: Timestamp) -> sqlx::Re
         Event::Stopped(_, ladder) => {
             sqlx::query!("update ladder set stopped_at = $2 where id = $1", ladder.0, now).execute(tx).await?;
         }
-        Event::Answered(id) => {
-            sqlx::query!("update assignment set answered_at = $2 where id = $1", id.0, now).execute(tx).await?;
-        }
-        Event::Submitted(id) => {
-            sqlx::query!("update assignment set submitted_at = $2 where id = $1", id.0, now).execute(tx).await?;
-        }
-        Event::Graded(id, outcome) => {
-            sqlx::query!("update assignment set outcome = $2 where id = $1", id.0, outcome.word()).execute(tx).await?;
-        }
-        Event::Closed(id) => {
-            sqlx::query!("update assignment set closed_at = $2 where id = $1", id.0, now).execute(tx).await?;
-        }
         Event::CardAnnulled(_, ladder, rung, _, reason) => {
             sqlx::query!("update rung set annul_reason = $3 where ladder_id = $1 and number = $2", ladder.0, rung, reason)
                 .execute(tx)
                 .await?;
         }
-        Event::Fired(..) | Event::Returned(..) | Event::WhistleClosed | Event::WhistleWithdrawn => {}
+        // Rungs are written before, the steps of a share with the share.
+        Event::Fired(..)
+        | Event::Answered(_)
+        | Event::Submitted(_)
+        | Event::Graded(..)
+        | Event::Closed(_)
+        | Event::Returned(..)
+        | Event::WhistleClosed
+        | Event::WhistleWithdrawn => {}
     }
+    Ok(())
+}
+
+/// What has happened to a share that it keeps the time, or the word, of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Step {
+    answered: bool,
+    submitted: bool,
+    closed: bool,
+    outcome: Option<Outcome>,
+}
+
+impl Step {
+    fn of(share: AssignmentId, events: &[Event]) -> Step {
+        let outcome = events.iter().find_map(|event| match event {
+            Event::Graded(id, outcome) if *id == share => Some(*outcome),
+            _ => None,
+        });
+        Step {
+            answered: events.contains(&Event::Answered(share)),
+            submitted: events.contains(&Event::Submitted(share)),
+            closed: events.contains(&Event::Closed(share)),
+            outcome,
+        }
+    }
+}
+
+async fn save_share(tx: &mut PgConnection, share: &Assignment, step: Step, now: Timestamp) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update assignment set state = $2, next_due_at = $3, outcome = coalesce($4, outcome),
+             answered_at = case when $5 then $8 else answered_at end,
+             submitted_at = case when $6 then $8 else submitted_at end,
+             closed_at = case when $7 then $8 else closed_at end
+         where id = $1",
+        share.id.0,
+        share.state.word(),
+        share.next_due(),
+        step.outcome.map(Outcome::word),
+        step.answered,
+        step.submitted,
+        step.closed,
+        now
+    )
+    .execute(tx)
+    .await?;
     Ok(())
 }
 

@@ -2,6 +2,8 @@
 
 pub mod directory;
 
+use std::collections::BTreeMap;
+
 use foundation::clock::to_wire;
 use proto::common::v1 as common;
 use proto::dispatch::v1 as wire;
@@ -10,7 +12,7 @@ use uuid::Uuid;
 
 use crate::announcements as words;
 use crate::domain::ladder::{Ladder, Rung};
-use crate::domain::whistle::{Share, State};
+use crate::domain::whistle::{Assignment, Share, State};
 use crate::domain::{AssignmentId, Difficulty, Outcome, Role, WhistleId};
 use crate::error::Error;
 use crate::store;
@@ -100,16 +102,26 @@ pub async fn assignment_ids(
     .await
 }
 
-/// One assignment with its ladders.
-pub async fn assignment(tx: &mut PgConnection, id: AssignmentId) -> Result<wire::Assignment, Error> {
-    assignments(tx, &[id.0]).await?.pop().ok_or_else(|| Error::not_found("assignment", id))
+/// An assignment whose ladders are known already.
+pub async fn assignment(tx: &mut PgConnection, known: &Assignment) -> Result<wire::Assignment, Error> {
+    let ladders = BTreeMap::from([(known.id, known.ladders.clone())]);
+    let shown = with_ladders(tx, &[known.id.0], ladders).await?.pop();
+    shown.ok_or_else(|| Error::not_found("assignment", known.id))
 }
 
 /// These assignments, oldest first.
 pub async fn assignments(tx: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<wire::Assignment>, Error> {
-    let rows = sqlx::query!("select * from assignment where id = any($1) order by id", ids).fetch_all(&mut *tx).await?;
     let of: Vec<_> = ids.iter().map(|id| AssignmentId(*id)).collect();
-    let mut ladders = store::ladders(tx, &of).await?;
+    let ladders = store::ladders(tx, &of).await?;
+    with_ladders(tx, ids, ladders).await
+}
+
+async fn with_ladders(
+    tx: &mut PgConnection,
+    ids: &[Uuid],
+    mut ladders: BTreeMap<AssignmentId, Vec<Ladder>>,
+) -> Result<Vec<wire::Assignment>, Error> {
+    let rows = sqlx::query!("select * from assignment where id = any($1) order by id", ids).fetch_all(&mut *tx).await?;
     let read = rows.into_iter().map(|row| {
         let own = ladders.remove(&AssignmentId(row.id)).unwrap_or_default();
         Ok(wire::Assignment {

@@ -139,9 +139,11 @@ pub async fn load(tx: &mut PgConnection, id: Uuid) -> Result<Loaded, Error> {
 pub async fn save(tx: &mut PgConnection, before: &Loaded, after: &Grievance, now: Timestamp) -> sqlx::Result<Loaded> {
     let version = before.version + 1;
     sqlx::query!(
-        "update grievance set state = $2, unit_ids = $3, difficulty = $4, handle_by = $5, whistle_id = $6,
-                              whistle_version = coalesce($7::bigint, 0), version = $8, updated_at = $9, whistle_blown_at = $10
-         where id = $1",
+        "with changed as (
+             update grievance set state = $2, unit_ids = $3, difficulty = $4, handle_by = $5, whistle_id = $6,
+                 whistle_version = coalesce($7::bigint, 0), version = $8, updated_at = $9, whistle_blown_at = $10
+             where id = $1)
+         insert into step (grievance_id, version, state, at) select $1, $8, $2, $9 where $11",
         before.id,
         after.state.word(),
         after.units.as_deref(),
@@ -151,13 +153,11 @@ pub async fn save(tx: &mut PgConnection, before: &Loaded, after: &Grievance, now
         after.whistle.map(|whistle| whistle.version),
         version,
         now,
-        after.whistle.map(|whistle| whistle.blown_at)
+        after.whistle.map(|whistle| whistle.blown_at),
+        after.state != before.grievance.state
     )
     .execute(&mut *tx)
     .await?;
-    if after.state != before.grievance.state {
-        step(tx, before.id, version, after.state, now).await?;
-    }
     Ok(Loaded { grievance: after.clone(), version, ..before.clone() })
 }
 

@@ -8,7 +8,7 @@ use foundation::db::Db;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::domain::{Kind, State, Target};
+use crate::domain::{Card, Kind, State, Target, Task};
 use crate::error::Error;
 use crate::operations::hear::Rung;
 use crate::operations::sending::Taken;
@@ -28,27 +28,81 @@ pub struct NewMessage {
     pub traceparent: Option<String>,
 }
 
-/// Writes a message down once.
-pub async fn add_message(tx: &mut PgConnection, rung: &Rung, message: &NewMessage) -> Result<(), Error> {
+/// Writes messages down, each once.
+pub async fn add_messages(tx: &mut PgConnection, rung: &Rung, messages: &[NewMessage]) -> sqlx::Result<()> {
+    if messages.is_empty() {
+        return Ok(());
+    }
+    let (mut ids, mut texts, mut targets, mut states, mut traces) = (vec![], vec![], vec![], vec![], vec![]);
+    for message in messages {
+        ids.push(message.id);
+        texts.push(message.text);
+        targets.push(message.target.word().to_owned());
+        states.push(message.state.word().to_owned());
+        traces.push(message.traceparent.clone());
+    }
     sqlx::query!(
-        "insert into message (id, whistle_id, assignment_id, ladder_id, ladder_kind, rung, text, target, due_at,
-                              check_after_ms, state, traceparent)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) on conflict (id) do nothing",
-        message.id,
+        "insert into message (id, text, target, state, traceparent, whistle_id, assignment_id, ladder_id, ladder_kind, rung,
+                              due_at, check_after_ms)
+         select id, text, target, state, traceparent, $6, $7, $8, $9, $10, $11, $12
+         from unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::text[]) as asked (id, text, target, state, traceparent)
+         on conflict (id) do nothing",
+        &ids,
+        &texts,
+        &targets,
+        &states,
+        &traces as &[Option<String>],
         rung.whistle,
         rung.assignment,
         rung.ladder,
         rung.kind.word(),
         rung.number,
-        message.text,
-        message.target.word(),
         rung.due_at,
-        rung.check_after_ms,
-        message.state.word(),
-        message.traceparent
+        rung.check_after_ms
     )
     .execute(tx)
     .await?;
+    Ok(())
+}
+
+/// A call task to be written down.
+#[derive(Debug, Clone, Copy)]
+pub struct NewTask {
+    /// The effect's name.
+    pub id: Uuid,
+    /// The card it goes with.
+    pub card: Option<Card>,
+    /// Who calls.
+    pub caller: Target,
+    /// Who is called.
+    pub callee: Target,
+    /// Where it starts.
+    pub state: Task,
+}
+
+/// Writes call tasks down, each once.
+pub async fn add_tasks(tx: &mut PgConnection, rung: &Rung, tasks: &[NewTask]) -> sqlx::Result<()> {
+    for task in tasks {
+        sqlx::query!(
+            "insert into call_task (id, whistle_id, assignment_id, ladder_id, rung, card, caller, callee, state, due_at,
+                                    list_id, ladder_kind)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) on conflict (id) do nothing",
+            task.id,
+            rung.whistle,
+            rung.assignment,
+            rung.ladder,
+            rung.number,
+            task.card.map(Card::word),
+            task.caller.word(),
+            task.callee.word(),
+            task.state.word(),
+            rung.due_at,
+            foundation::id::new(),
+            rung.kind.word()
+        )
+        .execute(&mut *tx)
+        .await?;
+    }
     Ok(())
 }
 

@@ -57,9 +57,9 @@ pub async fn blow(tx: &mut PgConnection, caller: &Caller, blow: Blow) -> Result<
     insert(tx, &blow, &loaded).await?;
     let rungs: Vec<_> = fired.iter().map(|(id, fired)| (*id, fired)).collect();
     store::fire(tx, &rungs, &policy).await?;
-    let mut facts = vec![announcements::blown(&loaded, policy.drill)];
+    let mut facts = vec![announcements::blown(&loaded)];
     let events = fired.into_iter().map(|(id, fired)| Event::Fired(id, fired));
-    facts.extend(events.filter_map(|event| announcements::of(&event, &loaded, now, &policy)));
+    facts.extend(events.filter_map(|event| announcements::of(&event, &loaded, now)));
     outbox::announce(tx, facts).await?;
     let whistle = views::whistle(tx, loaded.whistle.id).await?;
     Ok(wire::BlowWhistleResponse { whistle: Some(whistle), missing_contacts: missing.iter().map(to_wire).collect() })
@@ -99,7 +99,7 @@ fn started(blow: &Blow, now: Timestamp, policy: &Policy) -> (Loaded, Vec<(Assign
     let id = WhistleId(id::new());
     let whistle = Whistle { id, state: State::Open, handle_by: blow.handle_by, blown_at: now, assignments };
     let (grievance, area, matter) = (blow.grievance, blow.area.clone(), blow.matter.clone());
-    (Loaded { whistle, grievance, area, matter, policy: policy.version, version: 1 }, fired)
+    (Loaded { whistle, grievance, area, matter, policy: policy.clone(), version: 1 }, fired)
 }
 
 async fn insert(tx: &mut PgConnection, blow: &Blow, loaded: &Loaded) -> Result<(), Error> {
@@ -117,7 +117,7 @@ async fn insert(tx: &mut PgConnection, blow: &Blow, loaded: &Loaded) -> Result<(
         blow.place,
         blow.difficulty.word(),
         whistle.blown_at,
-        loaded.policy,
+        loaded.policy.version,
         whistle.handle_by
     );
     if inserted.execute(&mut *tx).await?.rows_affected() != 1 {

@@ -6,16 +6,17 @@ use sqlx::PgConnection;
 use crate::domain::policy::{Policy, Step};
 use crate::error::Error;
 
-struct Row {
-    version: i64,
-    drill: bool,
-    reminder_check_after_ms: i64,
-    platform_fault_after_ms: i64,
-    answer: serde_json::Value,
-    handling: serde_json::Value,
+/// A policy as it is stored.
+pub struct Row {
+    pub(super) version: i64,
+    pub(super) drill: bool,
+    pub(super) reminder_check_after_ms: i64,
+    pub(super) platform_fault_after_ms: i64,
+    pub(super) answer: serde_json::Value,
+    pub(super) handling: serde_json::Value,
 }
 
-fn read(row: Row) -> Result<Policy, Error> {
+pub(super) fn read(row: Row) -> Result<Policy, Error> {
     Ok(Policy {
         version: row.version,
         drill: row.drill,

@@ -91,7 +91,7 @@ fn the_running_ladder_is_the_loops_next_one_whatever_ids_the_hosts_clocks_drew()
         // As if a host whose clock is far behind had drawn it.
         let command = Command::Answer { assignment: share, ladder: LadderId(uuid::Uuid::from_u128(1)) };
         let (after, events) = decide(&before.whistle, command, now, &policy).unwrap();
-        store::save(&mut tx, &before, &after, &events, now, &policy).await.unwrap();
+        store::save(&mut tx, &before, &after, &events, now).await.unwrap();
         let loaded = store::load(&mut tx, before.whistle.id).await.unwrap();
         let running = loaded.whistle.assignments[0].ladders.last().unwrap();
         assert!(running.runs() && running.kind == Kind::Handling);

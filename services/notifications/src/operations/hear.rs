@@ -1,13 +1,13 @@
 //! A rung fired: its reminders and calls are written down under their names, once; sending is another step.
 
 use foundation::clock::Timestamp;
-use foundation::{id, telemetry};
+use foundation::telemetry;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::domain::{Card, Kind, State, Target, Task};
 use crate::error::Error;
-use crate::store::{self, NewMessage};
+use crate::store::{self, NewMessage, NewTask};
 
 /// What was heard of a rung.
 #[derive(Debug, Clone)]
@@ -59,36 +59,19 @@ pub enum Asked {
 
 /// Writes down what the rung asks for.
 pub async fn rung_fired(tx: &mut PgConnection, rung: &Rung) -> Result<(), Error> {
+    let (mut messages, mut tasks) = (Vec::new(), Vec::new());
     for asked in &rung.asked {
         match *asked {
             Asked::Sms { id, text, target } => {
                 let state = if rung.drill { State::Drill } else { State::Queued };
-                let message = NewMessage { id, text, target, state, traceparent: telemetry::traceparent() };
-                store::add_message(tx, rung, &message).await?;
+                messages.push(NewMessage { id, text, target, state, traceparent: telemetry::traceparent() });
             }
             Asked::Call { id, card, caller, callee } => {
                 let state = if rung.drill { Task::Drill } else { Task::Resolving };
-                sqlx::query!(
-                    "insert into call_task (id, whistle_id, assignment_id, ladder_id, rung, card, caller, callee, state,
-                                            due_at, list_id, ladder_kind)
-                     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) on conflict (id) do nothing",
-                    id,
-                    rung.whistle,
-                    rung.assignment,
-                    rung.ladder,
-                    rung.number,
-                    card.map(Card::word),
-                    caller.word(),
-                    callee.word(),
-                    state.word(),
-                    rung.due_at,
-                    id::new(),
-                    rung.kind.word()
-                )
-                .execute(&mut *tx)
-                .await?;
+                tasks.push(NewTask { id, card, caller, callee, state });
             }
         }
     }
-    Ok(())
+    store::add_messages(tx, rung, &messages).await?;
+    Ok(store::add_tasks(tx, rung, &tasks).await?)
 }

@@ -72,7 +72,7 @@ pub(super) async fn not_reached(tx: &mut PgConnection, message: Uuid, state: Sta
             asked: Vec::new(),
         };
         let next = NewMessage { id, text: row.text, target, state: State::Queued, traceparent: row.traceparent };
-        return store::add_message(tx, &rung, &next).await;
+        return Ok(store::add_messages(tx, &rung, &[next]).await?);
     }
     let (reason, text) = match state {
         State::NoContact => ("NO_CONTACT", texts::nobody("被吹哨单位", target)),
