@@ -251,7 +251,7 @@ impl Driver {
             }
             Deed::Taps => self.tap(&mut rng, &who, &share, sms).await?,
         };
-        if stopped.is_none() || !rng.random_bool(0.5) {
+        if stopped.is_none() || !rng.random_bool(0.3) {
             return Ok((stopped, false));
         }
         let submit = dispatch::SubmitAssignmentRequest {

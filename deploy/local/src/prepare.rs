@@ -35,13 +35,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<bool> {
 
 async fn all(servers: &Servers, check: bool) -> anyhow::Result<bool> {
     let services = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../services");
-    let mut environment = Vec::new();
-    for name in CRATES {
-        let database = format!("prepare_{name}_{:08x}", rand::random::<u32>());
-        migrate(servers, &database, &services, name).await?;
-        let url = format!("{}/{database}", servers.postgres_url);
-        environment.push((format!("{}_DATABASE_URL", name.to_uppercase()), url));
-    }
+    let environment = databases(servers, &services).await?;
     let (mut fresh, mut shared) = (true, Queries::new());
     for name in CRATES {
         progress(&format!("checking the queries of {name}"));
@@ -54,6 +48,18 @@ async fn all(servers: &Servers, check: bool) -> anyhow::Result<bool> {
         }
     }
     Ok(fresh)
+}
+
+/// A database of each crate's schema; the environment in which the crates are compiled against them.
+pub async fn databases(servers: &Servers, services: &Path) -> anyhow::Result<Vec<(String, String)>> {
+    let mut environment = Vec::new();
+    for name in CRATES {
+        let database = format!("prepare_{name}_{:08x}", rand::random::<u32>());
+        migrate(servers, &database, services, name).await?;
+        let url = format!("{}/{database}", servers.postgres_url);
+        environment.push((format!("{}_DATABASE_URL", name.to_uppercase()), url));
+    }
+    Ok(environment)
 }
 
 /// Runs the migrations as plain files: this program must build while a query does not.

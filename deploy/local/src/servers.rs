@@ -182,7 +182,7 @@ fn settings(data: &Path, port: u16) -> Vec<String> {
         "shared_preload_libraries=pg_stat_statements",
         "log_lock_waits=on",
         // Tables that have just been made grow fast here: plans made for empty ones must not be kept for a minute.
-        "autovacuum_naptime=3s",
+        "autovacuum_naptime=10s",
     ];
     args.extend(settings.iter().flat_map(|setting| ["-c".to_owned(), (*setting).to_owned()]));
     args
@@ -256,8 +256,6 @@ pub async fn create_database(servers: &Servers, name: &str, password: &str) -> a
         format!("create role {name} login password '{password}'"),
         format!("alter role {name} set idle_in_transaction_session_timeout = '5s'"),
         format!("alter role {name} set transaction_timeout = '15s'"),
-        // Every statement is prepared: plan it once, not for each of its first values, and not anew for every one after that.
-        format!("alter role {name} set plan_cache_mode = 'force_generic_plan'"),
         // What was given up may run on in the server for a while: no service takes up every connection.
         format!("alter role {name} connection limit 100"),
         format!("create database {name} owner {name}"),

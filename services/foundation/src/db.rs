@@ -127,7 +127,10 @@ impl Db {
 /// Connects, waiting for the server with backoff; refuses a schema that is neither this program's nor the next.
 pub async fn connect(url: &SecretString, schema: Schema) -> anyhow::Result<Db> {
     let instance = format!("{}/{}", schema.name, crate::id::new());
-    let options = PgConnectOptions::from_str(url.expose_secret())?.application_name(&instance);
+    // Every statement is prepared: it is planned once, not for each of its values; and what it reads is in memory, or on a disk
+    // that does not turn.
+    let planner = [("plan_cache_mode", "force_generic_plan"), ("random_page_cost", "1.1")];
+    let options = PgConnectOptions::from_str(url.expose_secret())?.application_name(&instance).options(planner);
     let (witness, suspect) = (Arc::new(Witness::default()), Suspect::default());
     let rpc = pool(6, &options, &witness, &suspect);
     let mut wait = Duration::from_millis(50);

@@ -112,10 +112,10 @@ pub async fn take(db: &Db, limit: i64) -> Result<Vec<Taken>, Error> {
     let rows = sqlx::query!(
         r#"update message m set state = 'sending', attempts = attempts + 1, taken_by = $2,
                attempt_at = clock_timestamp() + interval '4 s'
-           where id in (select id from message where state in ('queued', 'sending')
-                        and attempt_at <= (select clock_timestamp())
-                        and not (select held_at is not null from log_head) order by attempt_at, id limit $1
-                        for update skip locked)
+           where id = any(array(select id from message where state in ('queued', 'sending')
+                                and attempt_at <= (select clock_timestamp())
+                                and not (select held_at is not null from log_head) order by attempt_at, id limit $1
+                                for update skip locked))
            returning id, whistle_id, assignment_id, ladder_id, ladder_kind, rung, text, target, due_at, check_after_ms,
                      attempts, traceparent,
                      exists (select from message later where later.assignment_id = m.assignment_id
@@ -201,9 +201,9 @@ pub async fn again(tx: &mut PgConnection, id: Uuid, attempt: i32, after: TimeDel
 /// Accepted messages whose receipt is to be asked for now; each is leased for 10 s.
 pub async fn awaited(db: &Db) -> sqlx::Result<Vec<Uuid>> {
     sqlx::query_scalar!(
-        "update message set receipt_at = clock_timestamp() + interval '10 s' where id in (
+        "update message set receipt_at = clock_timestamp() + interval '10 s' where id = any(array(
              select id from message where receipt_at <= (select clock_timestamp()) order by receipt_at limit 50
-             for update skip locked) returning id"
+             for update skip locked)) returning id"
     )
     .fetch_all(&db.work)
     .await

@@ -26,8 +26,9 @@ pub async fn residents(
     before: Uuid,
     limit: i64,
 ) -> sqlx::Result<Vec<(Uuid, wire::Resident)>> {
+    // Everything below an area, as a range that the index knows whatever the area is: digits sort before `~`.
     let rows = sqlx::query!(
-        "select id, area, display_name, created_at from resident where area like $1 || '%' and id < $2
+        "select id, area, display_name, created_at from resident where area ~>=~ $1 and area ~<~ ($1 || '~') and id < $2
          order by id desc limit $3",
         area,
         before,

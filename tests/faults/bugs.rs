@@ -1,0 +1,112 @@
+//! Programs that are broken on purpose, by which the judge itself is judged: a copy of this tree, a patch, a build of its own.
+//! No such program is ever what `cargo demo` or an image runs, and no switch in the tree leads to one.
+//!
+//! To add a bug: a patch in `bugs/` that breaks one guard, a line in [`SEEDED`] with the fault that brings it to light.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use local::prepare;
+use local::servers::{Given, Servers};
+use local::tools::run;
+use tokio::process::Command;
+
+/// A guard that a patch takes away.
+#[derive(Debug, Clone, Copy)]
+pub struct Bug {
+    /// In a few words.
+    pub name: &'static str,
+    /// What takes it away.
+    pub patch: &'static str,
+    /// The fault that brings it to light.
+    pub fault: &'static str,
+}
+
+/// The bugs that the judge must name.
+pub const SEEDED: &[Bug] = &[
+    Bug { name: "inbox-guard-off", patch: include_str!("bugs/inbox-guard-off.patch"), fault: "F18" },
+    Bug { name: "done-before-commit", patch: include_str!("bugs/done-before-commit.patch"), fault: "F9" },
+    Bug { name: "log-by-id", patch: include_str!("bugs/log-by-id.patch"), fault: "F0" },
+    Bug { name: "catch-up-off", patch: include_str!("bugs/catch-up-off.patch"), fault: "F4" },
+    Bug { name: "rung-uniqueness-dropped", patch: include_str!("bugs/rung-uniqueness-dropped.patch"), fault: "F0" },
+];
+
+/// Dies by itself at the points where a death is worst; the fault that needs it strikes by running it.
+pub const FAIL_POINTS: Bug =
+    Bug { name: "fail-points", patch: include_str!("bugs/fail-points.patch"), fault: "F1p" };
+
+/// Builds the program with this patch; returns where it is.
+pub async fn build(name: &str, patch: &str) -> anyhow::Result<PathBuf> {
+    local::progress(&format!("building the program with {name}"));
+    let binaries = local::binaries()?;
+    let target = binaries.parent().context("no target folder")?;
+    let tree = target.join("bugs/tree");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()?;
+    copy(&source, &tree).await?;
+    apply(&tree, patch).await.with_context(|| format!("{name} does not apply to this tree"))?;
+    let built = binaries.join(format!("haiqu-with-{name}"));
+    let compiled = compile(&tree, target).await;
+    // The next copy finds what the patch changed by its content.
+    compiled.with_context(|| format!("the program does not build with {name}"))?;
+    std::fs::copy(binaries.join("haiqu"), &built)?;
+    Ok(built)
+}
+
+/// Makes the copy equal to the tree. What is equal already is not touched, so that it need not be compiled again.
+async fn copy(source: &Path, tree: &Path) -> anyhow::Result<()> {
+    let mut list = Command::new("git");
+    list.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]).current_dir(source);
+    let listed = list.output().await.context("cannot run git")?;
+    anyhow::ensure!(listed.status.success(), "this is no checkout: {}", String::from_utf8_lossy(&listed.stderr));
+    let names = String::from_utf8(listed.stdout)?;
+    let wanted: BTreeSet<PathBuf> =
+        names.split_terminator('\0').map(PathBuf::from).filter(|name| source.join(name).is_file()).collect();
+    for name in &wanted {
+        let (from, to) = (std::fs::read(source.join(name))?, tree.join(name));
+        if std::fs::read(&to).ok().as_ref() != Some(&from) {
+            std::fs::create_dir_all(to.parent().context("no folder")?)?;
+            std::fs::write(&to, from)?;
+        }
+    }
+    remove_others(tree, tree, &wanted)
+}
+
+fn remove_others(tree: &Path, folder: &Path, wanted: &BTreeSet<PathBuf>) -> anyhow::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            remove_others(tree, &path, wanted)?;
+        } else if !wanted.contains(path.strip_prefix(tree)?) {
+            std::fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
+async fn apply(tree: &Path, patch: &str) -> anyhow::Result<()> {
+    let file = tree.with_extension("patch");
+    std::fs::write(&file, patch)?;
+    let mut git = Command::new("git");
+    // The copy lies in the checkout, and is none.
+    git.args(["apply", "--whitespace=nowarn"]).arg(&file).current_dir(tree);
+    run(git.env("GIT_CEILING_DIRECTORIES", tree.parent().context("no folder")?), "git apply").await
+}
+
+/// Against real schemas: a patch may change queries and migrations.
+async fn compile(tree: &Path, target: &Path) -> anyhow::Result<()> {
+    let servers = Servers::start(&Given { nats_url: Some("nats://unused".into()), ..Given::default() }).await?;
+    let compiled = async {
+        let environment = prepare::databases(&servers, &tree.join("services")).await?;
+        let mut cargo = Command::new(option_env!("CARGO").unwrap_or("cargo"));
+        cargo.args(["build", "--quiet", "--package", "haiqu"]).current_dir(tree).arg("--target-dir").arg(target);
+        let profile = local::binaries()?.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        if profile != "debug" {
+            cargo.args(["--profile", &profile]);
+        }
+        run(cargo.envs(environment), "cargo build").await
+    };
+    let compiled = compiled.await;
+    servers.stop().await;
+    compiled
+}
