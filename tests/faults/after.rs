@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use local::stack::Stack;
-use proto::TOPOLOGY;
+use proto::events::v1::RungFired;
+use proto::{Event as _, TOPOLOGY};
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
@@ -31,6 +32,7 @@ pub async fn violations(stack: &Stack, history: &History) -> anyhow::Result<Vec<
     let mut found = unheard(stack).await?;
     found.extend(not_kept(stack, history).await?);
     found.extend(not_closed(stack, history).await?);
+    found.extend(stated_twice(stack).await?);
     Ok(found)
 }
 
@@ -77,6 +79,28 @@ async fn missing(stack: &Stack, publisher: &str, subject: &str, consumer: &str) 
         sqlx::query_scalar(heard).bind(subject).bind(consumer).fetch_all(&mut connect(stack, consumer).await?).await?;
     let heard: HashSet<Uuid> = heard.into_iter().collect();
     Ok(stated.into_iter().filter(|event| !heard.contains(event)).collect())
+}
+
+/// I2: a rung happens once, so it is stated once; what hearers make of it has a name and would hide a second one.
+async fn stated_twice(stack: &Stack) -> anyhow::Result<Vec<Violation>> {
+    use prost::Message as _;
+    let stated = "select payload from outbox where subject = $1 order by id";
+    let stated: Vec<Vec<u8>> = sqlx::query_scalar(stated)
+        .bind(RungFired::SUBJECT)
+        .fetch_all(&mut connect(stack, "dispatch").await?)
+        .await?;
+    let (mut known, mut found) = (HashSet::new(), Vec::new());
+    for payload in stated {
+        let fired = RungFired::decode(&payload[..])?;
+        if !known.insert((fired.ladder_id.clone(), fired.rung)) {
+            let (whistle, assignment, rung) = (fired.whistle_id, fired.assignment_id, fired.rung);
+            let due = fired.due_at.as_ref().and_then(local::scenario::time);
+            let due = due.map(|at| at.to_rfc3339()).unwrap_or_default();
+            let what = format!("fired twice: whistle {whistle}, assignment {assignment}, rung {rung}, due {due}");
+            found.push(Violation { invariant: "I2", what });
+        }
+    }
+    Ok(found)
 }
 
 /// I7: what was acknowledged is there.

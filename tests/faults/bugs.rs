@@ -104,7 +104,7 @@ async fn compile(tree: &Path, target: &Path) -> anyhow::Result<()> {
         if profile != "debug" {
             cargo.args(["--profile", &profile]);
         }
-        run(cargo.envs(environment), "cargo build").await
+        run(cargo.envs(environment).env("SQLX_OFFLINE", "false"), "cargo build").await
     };
     let compiled = compiled.await;
     servers.stop().await;

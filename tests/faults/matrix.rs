@@ -9,6 +9,7 @@ use clap::Parser;
 
 use super::row::{self, Plan, Row};
 use super::strikes::{FAULTS, Fault};
+use super::twins;
 
 /// Break Haiqu on purpose, and judge what came through.
 #[derive(Debug, Parser)]
@@ -30,16 +31,31 @@ pub struct Arguments {
     /// Skip the rows that have held already under this seed.
     #[arg(long)]
     pub resume: bool,
+    /// Break each guard in turn in a copy of this tree: the judge must name every bug, and nothing without it.
+    #[arg(long)]
+    pub seeded_bugs: bool,
+    /// The same with a patch of your own, under the faults that you name or under likely ones.
+    #[arg(long, value_name = "FILE")]
+    pub bug: Option<PathBuf>,
 }
+
+/// How long the load lasts where bugs are looked for.
+const TWIN: f64 = 40.0;
 
 /// Runs what was asked for.
 pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let seed = arguments.seed.unwrap_or_else(|| rand::random::<u32>().into());
     print(&format!("seed {seed}"));
-    let chosen = choose(&arguments)?;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of whistles is small")]
-    let whistles = (arguments.minutes * 60.0 * arguments.rate) as usize;
-    let plan = Plan { seed, whistles, rate: arguments.rate, replicas: 2, binary: None };
+    let plan = |seconds: f64| Plan { seed, whistles: (seconds * arguments.rate) as usize, rate: arguments.rate, replicas: 2, binary: None };
+    if arguments.seeded_bugs {
+        return twins::seeded(&plan(TWIN)).await;
+    }
+    if let Some(file) = &arguments.bug {
+        let patch = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+        return twins::given(&patch, &arguments.faults, &plan(TWIN)).await;
+    }
+    let (chosen, plan) = (choose(&arguments)?, plan(arguments.minutes * 60.0));
     let file = local::binaries()?.join(format!("faults-{seed}.json"));
     let mut rows = if arguments.resume { kept(&file)? } else { BTreeMap::new() };
     for fault in chosen {
@@ -57,7 +73,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 }
 
 #[expect(clippy::print_stdout, reason = "this is what the command is for")]
-fn print(text: &str) {
+pub(super) fn print(text: &str) {
     println!("{text}");
 }
 
@@ -65,10 +81,15 @@ fn choose(arguments: &Arguments) -> anyhow::Result<Vec<&'static Fault>> {
     if arguments.all {
         return Ok(FAULTS.iter().collect());
     }
-    let find = |id: &String| FAULTS.iter().find(|fault| fault.id == id).with_context(|| format!("no fault {id}"));
-    let chosen = arguments.faults.iter().map(find).collect::<anyhow::Result<Vec<_>>>()?;
+    let chosen = arguments.faults.iter().map(|id| find(id)).collect::<anyhow::Result<Vec<_>>>()?;
     anyhow::ensure!(!chosen.is_empty(), "say which faults, or --all; --help lists what else there is");
     Ok(chosen)
+}
+
+/// The row with this name.
+pub fn find(id: &str) -> anyhow::Result<&'static Fault> {
+    let known = || FAULTS.iter().map(|fault| fault.id).collect::<Vec<_>>().join(" ");
+    FAULTS.iter().find(|fault| fault.id == id).with_context(|| format!("no fault {id}; there are {}", known()))
 }
 
 fn kept(file: &PathBuf) -> anyhow::Result<BTreeMap<String, Row>> {

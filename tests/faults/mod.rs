@@ -3,6 +3,7 @@
 //! `strikes.rs`.
 
 pub mod after;
+pub mod bugs;
 mod calls;
 pub mod checker;
 pub mod disk;
@@ -14,3 +15,4 @@ pub mod proxy;
 pub mod rig;
 pub mod row;
 pub mod strikes;
+pub mod twins;

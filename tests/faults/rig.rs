@@ -32,7 +32,7 @@ impl Rig {
     /// Starts it; with another program than this tree's where a bug is seeded.
     pub async fn start(binary: Option<PathBuf>, replicas: usize, needs: Needs) -> anyhow::Result<Rig> {
         let (disk, data) = match needs {
-            Needs::Nothing | Needs::Storm | Needs::Links => (None, Data::default()),
+            Needs::Nothing | Needs::Storm | Needs::Links | Needs::FailPoints => (None, Data::default()),
             Needs::NatsDisk => {
                 let disk = Disk::make("nats", 192).await?;
                 let nats = Some(disk.data());

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::{Connection as _, PgConnection};
 use tokio::sync::watch;
 
-use super::after;
+use super::{after, bugs};
 use super::checker::{Evidence, Judgement, Violation, judge};
 use super::driver::{Driver, Load};
 use super::history::{History, Ladder};
@@ -84,7 +84,11 @@ impl Row {
 
 /// Runs one row.
 pub async fn run(fault: &Fault, plan: &Plan) -> anyhow::Result<Row> {
-    let mut rig = Rig::start(plan.binary.clone(), plan.replicas, fault.needs).await?;
+    let binary = match fault.needs {
+        Needs::FailPoints => Some(bugs::build(bugs::FAIL_POINTS.name, bugs::FAIL_POINTS.patch).await?),
+        _ => plan.binary.clone(),
+    };
+    let mut rig = Rig::start(binary, plan.replicas, fault.needs).await?;
     let ran = judged(fault, plan, &mut rig).await;
     rig.stop().await?;
     ran

@@ -1,5 +1,7 @@
 //! How each fault strikes, from outside, on real processes. Every strike tells what it truly hit.
 
+mod attacks;
+mod failover;
 mod links;
 mod messages;
 mod outside;
@@ -66,12 +68,15 @@ pub enum Needs {
     PostgresDisk,
     /// A proxy before each address that a service is told.
     Links,
+    /// A program that dies by itself where a death is worst.
+    FailPoints,
 }
 
 /// Every row, in its order.
 pub const FAULTS: &[Fault] = &[
     row("F0", "no fault: the control", processes::nothing, Needs::Nothing),
     row("F1", "kill -9 any service", processes::kill_any, Needs::Nothing),
+    row("F1p", "death at named points", processes::fail_points, Needs::FailPoints),
     row("F2", "kill -9 all services at once", processes::kill_all, Needs::Nothing),
     row("F3", "NATS killed, stopped", servers::nats_gone, Needs::Nothing),
     row("F4", "JetStream store deleted", messages::store_deleted, Needs::Nothing),
@@ -90,7 +95,9 @@ pub const FAULTS: &[Fault] = &[
     row("F19", "SMS gateway misbehaves", outside::gateway, Needs::Nothing),
     row("F20", "阳光+ down for a day", outside::platform, Needs::Nothing),
     row("F22", "durable consumers paused, deleted", messages::consumers_gone, Needs::Nothing),
+    row("F23", "rapid reset, header flood, compression bomb", attacks::flood, Needs::Nothing),
     row("F25", "dispatch restored into a new cluster", servers::dispatch_restored, Needs::Links),
+    row("F26", "failover to a synchronous standby", failover::promoted, Needs::Links),
 ];
 
 const fn row(id: &'static str, name: &'static str, strike: Strike, needs: Needs) -> Fault {
@@ -107,6 +114,18 @@ impl Field<'_> {
     pub fn window(&mut self, from: DateTime<Utc>, heals: Duration) {
         let heals = TimeDelta::from_std(heals).unwrap_or_default();
         self.rig.windows.push(Window { from, ended: local::now(), heals });
+    }
+}
+
+impl Field<'_> {
+    /// Remembers when processes died, each as a fault of its own; returns how many.
+    pub fn deaths(&mut self, heals: Duration) -> u64 {
+        let died: Vec<_> = self.rig.stack.replicas.iter().flat_map(|replica| replica.deaths()).collect();
+        let heals = TimeDelta::from_std(heals).unwrap_or_default();
+        // It is started again at once, and ready within a second.
+        let window = |at: &DateTime<Utc>| Window { from: *at, ended: *at + TimeDelta::seconds(1), heals };
+        self.rig.windows.extend(died.iter().map(window));
+        died.len() as u64
     }
 }
 

@@ -109,6 +109,38 @@ impl Servers {
     }
 }
 
+/// A standby of the private Postgres, which waits for it with every commit from now on; and its superuser's URL.
+pub async fn synchronous_standby(servers: &Servers) -> anyhow::Result<(Server, String)> {
+    let (tools, port) = (tools::install().await?, free_port()?);
+    let data = servers.folder.join("standby");
+    let mut copy = Command::new(tools.postgres.join("pg_basebackup"));
+    let primary = format!("{}/postgres?application_name=standby", servers.postgres_url);
+    copy.args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync", "--dbname", &primary, "--pgdata"]).arg(&data);
+    let user = tools::is_root().then_some(NOBODY);
+    if let Some((user, group)) = user {
+        copy.uid(user).gid(group);
+    }
+    tools::run(copy.current_dir("/"), "pg_basebackup").await?;
+    let spec = Spec {
+        name: "the standby".into(),
+        program: tools.postgres.join("postgres"),
+        args: settings(&data, port),
+        env: Vec::new(),
+        log: servers.folder.join("logs/standby.log"),
+        signal: "INT",
+        user,
+    };
+    let process = spec.start().await?;
+    let url = servers.postgres_url.replace(&address(&servers.postgres_url)?.to_string(), &format!("127.0.0.1:{port}"));
+    let standby = Server { spec, data, process, ready: format!("{url}/postgres") };
+    standby.ready().await?;
+    let mut superuser = servers.superuser("postgres").await?;
+    for statement in ["alter system set synchronous_standby_names = 'standby'", "select pg_reload_conf()"] {
+        execute(&mut superuser, statement.into()).await?;
+    }
+    Ok((standby, url))
+}
+
 /// Host and port of a URL.
 pub fn address(url: &str) -> anyhow::Result<SocketAddr> {
     let url = reqwest::Url::parse(url)?;

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use chrono::{DateTime, Utc};
 use tokio::process::Command;
 use tokio::sync::watch;
 use tonic::transport::Endpoint;
@@ -62,6 +63,14 @@ pub struct Replica {
     pub log: PathBuf,
     /// Its pid now; 0 while it is being started.
     pub pid: Arc<Mutex<u32>>,
+    deaths: Arc<Mutex<Vec<DateTime<Utc>>>>,
+}
+
+impl Replica {
+    /// When it died.
+    pub fn deaths(&self) -> Vec<DateTime<Utc>> {
+        self.deaths.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// Everything, running.
@@ -218,7 +227,7 @@ fn addresses(servers: &Servers, replicas: usize) -> anyhow::Result<Vec<Replica>>
         for number in 1..=replicas {
             let address = format!("http://127.0.0.1:{}", free_port()?);
             let log = servers.folder.join(format!("logs/{service}-{number}.log"));
-            all.push(Replica { service, address, log, pid: Arc::default() });
+            all.push(Replica { service, address, log, pid: Arc::default(), deaths: Arc::default() });
         }
     }
     Ok(all)
@@ -299,6 +308,7 @@ async fn watch_over(
         };
         let Some(status) = status else { return process.stop().await };
         *replica.pid.lock().unwrap_or_else(PoisonError::into_inner) = 0;
+        replica.deaths.lock().unwrap_or_else(PoisonError::into_inner).push(crate::now());
         let status = status.map(|status| status.to_string()).unwrap_or_default();
         progress(&format!("{} died ({status}); starting it again", spec.name));
         deaths.push_back(Instant::now());

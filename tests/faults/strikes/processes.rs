@@ -34,6 +34,15 @@ pub fn kill_any<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<St
     })
 }
 
+/// F1 at named points: after the commit and before the publishing, after the publishing and before the cursor, after the sending
+/// and before the record, after the inbox and before the acknowledgement.
+pub fn fail_points<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Struck>> {
+    Box::pin(async move {
+        local::pause(field.span).await;
+        Ok(Struck { count: field.deaths(Duration::from_secs(3)), what: "deaths" })
+    })
+}
+
 /// F2: everything at once, again and again.
 pub fn kill_all<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Struck>> {
     Box::pin(async move {

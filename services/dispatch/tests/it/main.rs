@@ -4,6 +4,7 @@
 
 mod ladder;
 mod locks;
+mod model;
 mod whistles;
 
 use dispatch::domain::{Difficulty, GrievanceId, Role, Target, UnitId};

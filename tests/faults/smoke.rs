@@ -1,0 +1,26 @@
+//! A selection of the fault matrix that `cargo test` runs: small, in the profile of the tests, judged by the same judge.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use local::testing::run;
+use system_tests::faults::matrix::find;
+use system_tests::faults::row::{self, Plan};
+
+/// Runs one row: nothing lost, doubled or early, and the fault hit something.
+fn holds(fault: &str) {
+    let plan = Plan { seed: 1, whistles: 180, rate: 6.0, replicas: 2, binary: None };
+    let row = run(row::run(find(fault).unwrap(), &plan)).unwrap();
+    assert!(row.violated == 0, "{fault}: {:#?}", row.violations);
+    assert!(row.struck > 0, "{fault} struck nothing");
+    assert_eq!(row.whistles, plan.whistles);
+}
+
+#[test]
+fn processes_are_killed_at_random_and_nothing_is_lost_doubled_or_early() {
+    holds("F1");
+}
+
+#[test]
+fn the_store_of_jetstream_is_deleted_and_nothing_is_lost_doubled_or_early() {
+    holds("F4");
+}

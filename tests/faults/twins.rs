@@ -1,0 +1,94 @@
+//! The judge judged: every bug runs twice under one seed, with the guard and without it. With the bug some invariant must be named;
+//! without it none.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+
+use super::bugs;
+use super::matrix::{find, print};
+use super::row::{self, Plan, Row};
+
+/// Faults under which a bug is looked for when nobody says which, the likeliest first.
+const LIKELY: [&str; 5] = ["F0", "F9", "F18", "F4", "F2"];
+
+/// Every seeded bug must be caught, and its twin be clean.
+pub async fn seeded(plan: &Plan) -> anyhow::Result<ExitCode> {
+    let mut twins = BTreeMap::new();
+    let mut missed = Vec::new();
+    for bug in bugs::SEEDED {
+        if !caught(bug.name, bug.patch, &[bug.fault], plan, &mut twins).await? {
+            missed.push(bug.name);
+        }
+    }
+    Ok(ended(&missed))
+}
+
+/// A bug out of a file must be caught under one of these faults, and the twin be clean.
+pub async fn given(patch: &str, faults: &[String], plan: &Plan) -> anyhow::Result<ExitCode> {
+    let named: Vec<&str> = faults.iter().map(String::as_str).collect();
+    let faults = if named.is_empty() { &LIKELY[..] } else { &named };
+    let caught = caught("given-patch", patch, faults, plan, &mut BTreeMap::new()).await?;
+    Ok(ended(if caught { &[] } else { &["the given patch"] }))
+}
+
+fn ended(missed: &[&str]) -> ExitCode {
+    if missed.is_empty() {
+        print("every bug was caught, and its twin is clean");
+        return ExitCode::SUCCESS;
+    }
+    print(&format!("not shown: {}", missed.join(", ")));
+    ExitCode::FAILURE
+}
+
+async fn caught(
+    name: &str,
+    patch: &str,
+    faults: &[&str],
+    plan: &Plan,
+    twins: &mut BTreeMap<String, Row>,
+) -> anyhow::Result<bool> {
+    let broken = Plan { binary: Some(bugs::build(name, patch).await?), ..plan.clone() };
+    for id in faults {
+        let fault = find(id)?;
+        local::progress(&format!("{name}, under {id}"));
+        let with = row::run(fault, &broken).await.with_context(|| format!("{name}, under {id}"))?;
+        if with.violated == 0 {
+            continue;
+        }
+        if !twins.contains_key(*id) {
+            local::progress(&format!("the same without {name}"));
+            twins.insert((*id).to_owned(), row::run(fault, plan).await?);
+        }
+        let without = &twins[*id];
+        print(&format!(
+            "{name}, {id}, seed {}: with {} violations, without {}",
+            plan.seed, with.violated, without.violated
+        ));
+        with.violations.iter().take(1).for_each(|first| print(&format!("    {first}")));
+        without.violations.iter().for_each(|wrong| print(&format!("    without it: {wrong}")));
+        return Ok(without.violated == 0 && without.struck > 0);
+    }
+    print(&format!("{name}: no invariant was violated under {}", faults.join(" ")));
+    Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn every_patch_applies_to_this_tree() {
+        for bugs::Bug { name, patch, .. } in bugs::SEEDED.iter().chain([&bugs::FAIL_POINTS]) {
+            let file = std::env::temp_dir().join(format!("{name}-{}.patch", std::process::id()));
+            std::fs::write(&file, patch).unwrap();
+            let tree = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+            let applied = Command::new("git").args(["apply", "--check"]).arg(&file).current_dir(tree).output().unwrap();
+            std::fs::remove_file(&file).unwrap();
+            assert!(applied.status.success(), "{name}: {}", String::from_utf8_lossy(&applied.stderr));
+        }
+    }
+}
