@@ -38,6 +38,11 @@ impl Disk {
         run(Command::new("mount").args(["-o", "loop"]).arg(image).arg(&self.mount), "mount").await
     }
 
+    /// What was written is on the device.
+    pub async fn sync(&self) -> anyhow::Result<()> {
+        run(Command::new("sync").arg("--file-system").arg(&self.mount), "sync").await
+    }
+
     /// Copies the image as it is on the device now: what the server has not synced is not in it. The server must be paused.
     pub async fn snapshot(&self) -> anyhow::Result<PathBuf> {
         let copy = self.image.with_extension("cut");

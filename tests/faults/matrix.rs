@@ -62,6 +62,10 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         if rows.get(fault.id).is_some_and(|row| row.holds()) {
             continue;
         }
+        if let Some(why) = fault.impossible() {
+            print(&format!("{} {} is skipped: {why}", fault.id, fault.name));
+            continue;
+        }
         local::progress(&format!("{} {}", fault.id, fault.name));
         let row = row::run(fault, &plan).await.with_context(|| fault.id.to_owned())?;
         print(&format!("{}\n{}", heading(), line(&row)));

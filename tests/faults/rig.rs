@@ -25,14 +25,23 @@ pub struct Rig {
     pub windows: Vec<Window>,
     hops: Arc<Mutex<Hops>>,
     disk: Option<Disk>,
+    clock: Option<PathBuf>,
     others: Vec<Servers>,
+}
+
+/// A clock that shows the time.
+async fn clock() -> anyhow::Result<PathBuf> {
+    local::tools::install_faketime().await?;
+    let file = local::tools::base()?.join(format!("clock-{}", std::process::id()));
+    std::fs::write(&file, "+0")?;
+    Ok(file)
 }
 
 impl Rig {
     /// Starts it; with another program than this tree's where a bug is seeded.
     pub async fn start(binary: Option<PathBuf>, replicas: usize, needs: Needs) -> anyhow::Result<Rig> {
         let (disk, data) = match needs {
-            Needs::Nothing | Needs::Storm | Needs::Links | Needs::FailPoints => (None, Data::default()),
+            Needs::Nothing | Needs::Storm | Needs::Links | Needs::Clock | Needs::FailPoints => (None, Data::default()),
             Needs::NatsDisk => {
                 let disk = Disk::make("nats", 192).await?;
                 let nats = Some(disk.data());
@@ -44,6 +53,11 @@ impl Rig {
                 (Some(disk), Data { postgres, ..Data::default() })
             }
         };
+        let clock = match needs {
+            Needs::Clock => Some(clock().await?),
+            _ => None,
+        };
+        let data = Data { clock: clock.clone(), ..data };
         let hops: Arc<Mutex<Hops>> = Arc::default();
         let known = hops.clone();
         let through = move |service: &'static str, address: SocketAddr| {
@@ -60,7 +74,11 @@ impl Rig {
         let through: Option<Through> = (needs == Needs::Links).then(|| Arc::new(through) as Through);
         let options = Options { given, replicas, binary, through, ..Options::default() };
         let stack = Stack::start(&options).await?;
-        Ok(Rig { stack, windows: Vec::new(), hops, disk, others: Vec::new() })
+        if let Some(disk) = &disk {
+            // As it would be by the time that a power cut is worth the name.
+            disk.sync().await?;
+        }
+        Ok(Rig { stack, windows: Vec::new(), hops, disk, clock, others: Vec::new() })
     }
 
     fn hops_now(&self) -> std::sync::MutexGuard<'_, Hops> {
@@ -90,6 +108,15 @@ impl Rig {
         Ok(())
     }
 
+    /// What Postgres's clock shows from now on: `+3600` for an hour ahead, `+0` for the time.
+    pub fn tell_time(&self, offset: &str) -> anyhow::Result<()> {
+        let file = self.clock.as_ref().context("this row has no clock of its own")?;
+        // In one step: nobody reads half of it.
+        let new = file.with_extension("new");
+        std::fs::write(&new, offset)?;
+        Ok(std::fs::rename(new, file)?)
+    }
+
     /// The processes of a service.
     pub fn of(&self, service: &str) -> Vec<Replica> {
         self.stack.replicas.iter().filter(|replica| replica.service == service).cloned().collect()
@@ -110,6 +137,9 @@ impl Rig {
         self.stack.stop().await;
         for servers in self.others {
             servers.stop().await;
+        }
+        if let Some(file) = self.clock {
+            std::fs::remove_file(file)?;
         }
         match self.disk {
             Some(disk) => disk.remove().await,

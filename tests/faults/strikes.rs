@@ -1,6 +1,7 @@
 //! How each fault strikes, from outside, on real processes. Every strike tells what it truly hit.
 
 mod attacks;
+mod clock;
 mod failover;
 mod links;
 mod messages;
@@ -68,6 +69,8 @@ pub enum Needs {
     PostgresDisk,
     /// A proxy before each address that a service is told.
     Links,
+    /// A Postgres whose clock can be put forward.
+    Clock,
     /// A program that dies by itself where a death is worst.
     FailPoints,
 }
@@ -91,6 +94,7 @@ pub const FAULTS: &[Fault] = &[
     row("F14", "a long transaction elsewhere", servers::long_transaction, Needs::Nothing),
     row("F15", "disk full under NATS", servers::nats_disk_full, Needs::NatsDisk),
     row("F15p", "disk full under Postgres", servers::postgres_disk_full, Needs::PostgresDisk),
+    row("F16", "Postgres's clock jumps", clock::jumped, Needs::Clock),
     row("F18", "events injected again", messages::injected_again, Needs::Nothing),
     row("F19", "SMS gateway misbehaves", outside::gateway, Needs::Nothing),
     row("F20", "阳光+ down for a day", outside::platform, Needs::Nothing),
@@ -102,6 +106,14 @@ pub const FAULTS: &[Fault] = &[
 
 const fn row(id: &'static str, name: &'static str, strike: Strike, needs: Needs) -> Fault {
     Fault { id, name, strike, needs }
+}
+
+impl Fault {
+    /// Why it cannot strike here; such a row is not run, and never counts as one that holds.
+    pub fn impossible(&self) -> Option<&'static str> {
+        let root = matches!(self.needs, Needs::NatsDisk | Needs::PostgresDisk | Needs::Clock);
+        (root && !local::tools::is_root()).then_some("it mounts a file system or installs a library, and needs root")
+    }
 }
 
 impl Field<'_> {

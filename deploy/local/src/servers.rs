@@ -35,6 +35,8 @@ pub struct Data {
     pub postgres: Option<PathBuf>,
     /// NATS.
     pub nats: Option<PathBuf>,
+    /// A file by which libfaketime tells Postgres the time.
+    pub clock: Option<PathBuf>,
 }
 
 /// Both servers.
@@ -73,7 +75,7 @@ impl Servers {
         let folder = run_folder()?;
         let postgres = match &given.postgres_url {
             Some(url) => (url.trim_end_matches('/').to_owned(), None),
-            None => start_postgres(&folder, given.data.postgres.clone(), &tools::install().await?).await?,
+            None => start_postgres(&folder, &given.data, &tools::install().await?).await?,
         };
         let nats = match &given.nats_url {
             Some(url) => (url.clone(), None),
@@ -170,10 +172,11 @@ fn run_folder() -> anyhow::Result<PathBuf> {
 
 async fn start_postgres(
     folder: &Path,
-    data: Option<PathBuf>,
+    given: &Data,
     tools: &Tools,
 ) -> anyhow::Result<(String, Option<Server>)> {
-    let (data, password) = (data.unwrap_or(folder.join("postgres")), format!("{:032x}", rand::random::<u128>()));
+    let data = given.postgres.clone().unwrap_or(folder.join("postgres"));
+    let password = format!("{:032x}", rand::random::<u128>());
     let password_file = folder.join("password");
     std::fs::write(&password_file, &password)?;
     let mut initdb = Command::new(tools.postgres.join("initdb"));
@@ -192,7 +195,7 @@ async fn start_postgres(
         name: "Postgres".into(),
         program: tools.postgres.join("postgres"),
         args: settings(&data, port),
-        env: Vec::new(),
+        env: given.clock.as_deref().map(tools::faketime).unwrap_or_default(),
         log: folder.join("logs/postgres.log"),
         signal: "INT",
         user,

@@ -10,6 +10,9 @@ use crate::progress;
 
 const REQUIREMENTS: &str = include_str!("../servers.txt");
 
+/// Where Debian on x86-64 puts it.
+const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
+
 /// Where the programs are.
 #[derive(Debug, Clone)]
 pub struct Tools {
@@ -111,6 +114,33 @@ pub async fn run(command: &mut Command, name: &str) -> anyhow::Result<()> {
         bail!("{name} failed: {}", String::from_utf8_lossy(&said).trim());
     }
     Ok(())
+}
+
+/// Installs libfaketime where Debian has it.
+pub async fn install_faketime() -> anyhow::Result<()> {
+    if Path::new(FAKETIME).exists() {
+        return Ok(());
+    }
+    progress("installing libfaketime");
+    run(Command::new("apt-get").args(["update", "-qq"]), "apt-get update").await?;
+    let mut apt = Command::new("apt-get");
+    run(apt.env("DEBIAN_FRONTEND", "noninteractive").args(["install", "-y", "-qq", "libfaketime"]), "apt-get").await?;
+    anyhow::ensure!(Path::new(FAKETIME).exists(), "libfaketime is not where Debian puts it: {FAKETIME}");
+    Ok(())
+}
+
+/// The environment in which a process is told the time by this file: `+0`, or `+3600` for an hour ahead. Steady clocks stay true.
+pub fn faketime(file: &Path) -> Vec<(String, String)> {
+    let file = file.display().to_string();
+    [
+        ("LD_PRELOAD", FAKETIME),
+        ("FAKETIME_TIMESTAMP_FILE", &file),
+        ("FAKETIME_NO_CACHE", "1"),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+        ("FAKETIME_DONT_RESET", "1"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into()
 }
 
 fn find(folder: &Path, name: &str) -> Option<PathBuf> {

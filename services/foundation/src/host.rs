@@ -17,7 +17,7 @@ use crate::db::{Db, Schema};
 use crate::health::Health;
 use crate::inbox::Routes;
 use crate::telemetry::{self, Telemetry};
-use crate::{BoxFuture, catchup, config, db, event_log, housekeeping, ops, relay, rpc};
+use crate::{BoxFuture, catchup, clock, config, db, event_log, housekeeping, ops, relay, rpc};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -129,6 +129,8 @@ impl Host {
         background.spawn(named("relay", async move { relay::run(db, bus, stop).await }));
         let (db, stop) = (self.db.clone(), intake_stop.clone());
         intake.spawn(named("housekeeping", async move { housekeeping::run(db, stop).await }));
+        let (db, stop) = (self.db.clone(), intake_stop.clone());
+        intake.spawn(named("clock", async move { clock::watch(db, stop).await }));
         for (name, task) in self.intake {
             intake.spawn(named(name, task(intake_stop.clone())));
         }

@@ -99,8 +99,8 @@ impl HoldService for Ops {
 }
 
 async fn hold(connection: &mut PgConnection) -> sqlx::Result<wire::Hold> {
-    let held_at = sqlx::query_scalar!("select held_at from log_head").fetch_one(connection).await?;
-    Ok(wire::Hold { hold_time: held_at.map(to_wire) })
+    let held = sqlx::query!("select held_at, clock_doubted_at from log_head").fetch_one(connection).await?;
+    Ok(wire::Hold { hold_time: held.held_at.map(to_wire), clock_doubt_time: held.clock_doubted_at.map(to_wire) })
 }
 
 async fn leaving(connection: &mut PgConnection, page: &Page) -> sqlx::Result<Vec<(uuid::Uuid, wire::HeldEffect)>> {
@@ -128,9 +128,9 @@ async fn leaving(connection: &mut PgConnection, page: &Page) -> sqlx::Result<Vec
 /// Lets go; false when nothing was held.
 async fn released(tx: &mut PgConnection) -> sqlx::Result<bool> {
     let released = sqlx::query!(
-        "update log_head set held_at = null, whole_until = null, whole_position = null, lost = false,
-             doubtful_before = clock_timestamp()
-         where held_at is not null"
+        "update log_head set clock_doubted_at = null, held_at = null, whole_until = null, whole_position = null, lost = false,
+             doubtful_before = case when held_at is null then doubtful_before else clock_timestamp() end
+         where held_at is not null or clock_doubted_at is not null"
     );
     Ok(released.execute(tx).await?.rows_affected() == 1)
 }

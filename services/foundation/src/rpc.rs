@@ -161,7 +161,7 @@ pub fn internal(error: impl std::error::Error + 'static) -> Status {
     tracing::error!(error = %Chain(&error), "a call failed");
     if passes(&error) {
         let details = ErrorDetails::with_retry_info(Some(PAUSE));
-        let message = "the service cannot reach its database now; repeat the call with the same request_id";
+        let message = "the service cannot work with its database now; repeat the call with the same request_id";
         return Status::with_error_details(Code::Unavailable, message, details);
     }
     Status::internal("the service failed; the call may be repeated with the same request_id")

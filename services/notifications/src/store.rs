@@ -278,7 +278,8 @@ pub async fn task_again(tx: &mut PgConnection, id: Uuid, after: TimeDelta) -> sq
     Ok(())
 }
 
-/// Frees what a process took up that is gone: Postgres sees no session of it any more. Leases younger than half a second stay,
+/// Frees what a process took up that is gone: Postgres sees no session of it any more; and what would wait for minutes, for which
+/// there is no lease and no pause: a clock wrote it that has been put right since. Leases younger than half a second stay,
 /// and a session younger than a lease frees nothing: where the server has just started, or was just promoted, others may live
 /// and still be connecting.
 pub async fn free_orphans(db: &Db) -> sqlx::Result<()> {
@@ -286,6 +287,12 @@ pub async fn free_orphans(db: &Db) -> sqlx::Result<()> {
         "with alive as materialized (select application_name from pg_stat_activity where application_name is not null),
               server as (select backend_start < clock_timestamp() - interval '4 s' as settled
                           from pg_stat_activity where pid = pg_backend_pid()),
+              righted as (
+             update call_task set attempt_at = clock_timestamp() where state = 'resolving'
+             and attempt_at > (select clock_timestamp()) + interval '5 min'),
+              righted_too as (
+             update message set attempt_at = clock_timestamp() where state in ('queued', 'sending')
+             and attempt_at > (select clock_timestamp()) + interval '5 min'),
               freed as (
              update call_task set attempt_at = clock_timestamp() where state = 'resolving' and taken_by is not null
              and attempt_at between (select clock_timestamp()) and (select clock_timestamp()) + interval '3500 ms'

@@ -1,0 +1,50 @@
+//! F16: Postgres's clock jumps an hour ahead. It is detected, ops is alarmed, rungs wait; the clock is put right, and ops says go.
+
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use local::people::{Somebody, channel, request_id};
+use local::stack::SERVICES;
+use proto::ops::v1::hold_service_client::HoldServiceClient;
+use proto::ops::v1::{GetHoldRequest, ReleaseHoldRequest};
+use sqlx::{Connection as _, PgConnection};
+
+use super::{Field, Struck};
+
+/// An hour is far more than a whole ladder here: a clock that was believed would fire everything at once.
+pub fn jumped<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Struck>> {
+    Box::pin(async move {
+        field.wait(8.0).await;
+        let from = local::now();
+        field.rig.tell_time("+3600")?;
+        field.wait(2.0).await;
+        let before = fired(field).await?;
+        field.wait(3.0).await;
+        anyhow::ensure!(fired(field).await? == before, "rungs fired by a clock that had jumped");
+        let waiting = field.driver.in_flight() as u64;
+        field.rig.tell_time("+0")?;
+        field.wait(2.0).await;
+        anyhow::ensure!(fired(field).await? == before, "rungs fired before ops had said go");
+        for service in SERVICES {
+            release(field, service).await?;
+        }
+        field.window(from, Duration::from_secs(12));
+        Ok(Struck { count: waiting, what: "calls that waited" })
+    })
+}
+
+async fn fired(field: &Field<'_>) -> anyhow::Result<i64> {
+    let mut connection = PgConnection::connect(&field.rig.stack.databases["dispatch"]).await?;
+    Ok(sqlx::query_scalar("select count(*) from rung where fired_at is not null").fetch_one(&mut connection).await?)
+}
+
+/// Ops sees the doubt, looks at the clock, and says that it is right.
+async fn release(field: &Field<'_>, service: &str) -> anyhow::Result<()> {
+    let ops = Somebody::new(&field.rig.stack.issuer, "ops", "ops", None, None)?;
+    let client = HoldServiceClient::new(channel(&field.rig.stack, service)?);
+    let hold = ops.call(GetHoldRequest {}, async |request| client.clone().get_hold(request).await).await?;
+    anyhow::ensure!(hold.clock_doubt_time.is_some(), "{service} believes a clock that has jumped");
+    let release = ReleaseHoldRequest { request_id: request_id() };
+    ops.call(release, async |request| client.clone().release_hold(request).await).await?;
+    Ok(())
+}
