@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use local::stack::Stack;
 use proto::events::v1::RungFired;
 use proto::{Event as _, TOPOLOGY};
@@ -10,7 +11,7 @@ use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use super::checker::Violation;
-use super::history::History;
+use super::history::{History, Window};
 
 /// How long hearers may take to have heard everything once the load has ended.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -25,6 +26,23 @@ pub async fn superseded(stack: &Stack) -> anyhow::Result<HashSet<Uuid>> {
     let ids: Vec<Uuid> =
         sqlx::query_scalar("select id from message where state = 'superseded'").fetch_all(&mut notifications).await?;
     Ok(ids.into_iter().collect())
+}
+
+/// How late rungs were committed that were due outside of fault windows, by Postgres's clock, in order; those of T0, which come with the
+/// whistle itself, aside.
+pub async fn rung_lateness(stack: &Stack, windows: &[Window]) -> anyhow::Result<Vec<TimeDelta>> {
+    // Rows that were restored from a dump have the restore's commit time.
+    let committed: Vec<(DateTime<Utc>, DateTime<Utc>)> = sqlx::query_as(
+        "select due_at, least(pg_xact_commit_timestamp(xmin), fired_at + interval '1 s') from rung
+         where fired_at is not null and number > 1",
+    )
+    .fetch_all(&mut connect(stack, "dispatch").await?)
+    .await?;
+    let struck = |due: DateTime<Utc>, at: DateTime<Utc>| windows.iter().any(|window| window.touches(due, at));
+    let outside = committed.into_iter().filter(|(due, at)| !struck(*due, *at));
+    let mut lateness: Vec<_> = outside.map(|(due, at)| at - due).collect();
+    lateness.sort();
+    Ok(lateness)
 }
 
 /// I7, I9, I10, I13: what the databases of all services say together.
@@ -85,10 +103,8 @@ async fn missing(stack: &Stack, publisher: &str, subject: &str, consumer: &str) 
 async fn stated_twice(stack: &Stack) -> anyhow::Result<Vec<Violation>> {
     use prost::Message as _;
     let stated = "select payload from outbox where subject = $1 order by id";
-    let stated: Vec<Vec<u8>> = sqlx::query_scalar(stated)
-        .bind(RungFired::SUBJECT)
-        .fetch_all(&mut connect(stack, "dispatch").await?)
-        .await?;
+    let stated: Vec<Vec<u8>> =
+        sqlx::query_scalar(stated).bind(RungFired::SUBJECT).fetch_all(&mut connect(stack, "dispatch").await?).await?;
     let (mut known, mut found) = (HashSet::new(), Vec::new());
     for payload in stated {
         let fired = RungFired::decode(&payload[..])?;

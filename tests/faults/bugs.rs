@@ -33,8 +33,7 @@ pub const SEEDED: &[Bug] = &[
 ];
 
 /// Dies by itself at the points where a death is worst; the fault that needs it strikes by running it.
-pub const FAIL_POINTS: Bug =
-    Bug { name: "fail-points", patch: include_str!("bugs/fail-points.patch"), fault: "F1p" };
+pub const FAIL_POINTS: Bug = Bug { name: "fail-points", patch: include_str!("bugs/fail-points.patch"), fault: "F1p" };
 
 /// Builds the program with this patch; returns where it is.
 pub async fn build(name: &str, patch: &str) -> anyhow::Result<PathBuf> {
@@ -100,7 +99,8 @@ async fn compile(tree: &Path, target: &Path) -> anyhow::Result<()> {
         let environment = prepare::databases(&servers, &tree.join("services")).await?;
         let mut cargo = Command::new(option_env!("CARGO").unwrap_or("cargo"));
         cargo.args(["build", "--quiet", "--package", "haiqu"]).current_dir(tree).arg("--target-dir").arg(target);
-        let profile = local::binaries()?.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let profile =
+            local::binaries()?.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         if profile != "debug" {
             cargo.args(["--profile", &profile]);
         }

@@ -78,12 +78,11 @@ impl Judgement {
     fn violate(&mut self, invariant: &'static str, what: String) {
         self.violations.push(Violation { invariant, what });
     }
+}
 
-    /// The given percentile of lateness outside of fault windows.
-    pub fn percentile(&self, percent: usize) -> TimeDelta {
-        let index = (self.lateness.len() * percent / 100).min(self.lateness.len().saturating_sub(1));
-        self.lateness.get(index).copied().unwrap_or_default()
-    }
+/// A percentile of times in order.
+pub fn percentile(times: &[TimeDelta], percent: usize) -> TimeDelta {
+    times.get((times.len() * percent / 100).min(times.len().saturating_sub(1))).copied().unwrap_or_default()
 }
 
 /// One effect that must happen.
@@ -210,8 +209,7 @@ fn arrived(
     }
     let late = first - one.due_at;
     found.latest = found.latest.max(late);
-    let touched = |window: &&Window| one.due_at <= window.ended + window.heals && first >= window.from;
-    let struck: Vec<_> = evidence.windows.iter().filter(touched).collect();
+    let struck: Vec<_> = evidence.windows.iter().filter(|window| window.touches(one.due_at, first)).collect();
     if late > NOTICED {
         let since = struck.iter().map(|window| first - window.ended).min().unwrap_or_default();
         found.healed = found.healed.max(since);

@@ -52,6 +52,13 @@ pub struct Window {
     pub heals: TimeDelta,
 }
 
+impl Window {
+    /// Whether what was due then and came then may have been delayed by it.
+    pub fn touches(&self, due: DateTime<Utc>, came: DateTime<Utc>) -> bool {
+        due <= self.ended + self.heals && came >= self.from
+    }
+}
+
 /// The ladder that the run loaded.
 #[derive(Debug, Clone)]
 pub struct Ladder {

@@ -47,7 +47,13 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let seed = arguments.seed.unwrap_or_else(|| rand::random::<u32>().into());
     print(&format!("seed {seed}"));
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of whistles is small")]
-    let plan = |seconds: f64| Plan { seed, whistles: (seconds * arguments.rate) as usize, rate: arguments.rate, replicas: 2, binary: None };
+    let plan = |seconds: f64| Plan {
+        seed,
+        whistles: (seconds * arguments.rate) as usize,
+        rate: arguments.rate,
+        replicas: 2,
+        binary: None,
+    };
     if arguments.seeded_bugs {
         return twins::seeded(&plan(TWIN)).await;
     }
@@ -129,16 +135,31 @@ fn summary(rows: &BTreeMap<String, Row>, arguments: &Arguments, seed: u64) -> Ex
 }
 
 fn heading() -> String {
-    "| fault | | seed | whistles | struck | effects | lost | doubled | early | latest ms | p50/p99 ms outside | healed ms | holds |"
-        .to_owned()
+    let columns = [
+        "fault",
+        "",
+        "seed",
+        "whistles",
+        "struck",
+        "effects",
+        "lost",
+        "doubled",
+        "early",
+        "latest ms",
+        "rungs p50/p99 ms",
+        "outside p50/p99 ms",
+        "healed ms",
+        "holds",
+    ];
+    format!("| {} |\n|{}", columns.join(" | "), "---|".repeat(columns.len()))
 }
 
 fn line(row: &Row) -> String {
     let [lost, doubled, early] = row.wrong;
-    let [p50, p99] = row.outside_ms;
+    let ([p50, p99], [rung_p50, rung_p99]) = (row.outside_ms, row.rungs_ms);
     let holds = if row.holds() { "yes".to_owned() } else { format!("no, {} violations", row.violated) };
     format!(
-        "| {} | {} | {} | {} | {} {} | {} | {lost} | {doubled} | {early} | {} | {p50}/{p99} | {} | {holds} |",
+        "| {} | {} | {} | {} | {} {} | {} | {lost} | {doubled} | {early} | {} | {rung_p50}/{rung_p99} | {p50}/{p99} | {} | {holds} |",
         row.fault,
         row.name,
         row.seed,

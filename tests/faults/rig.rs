@@ -41,7 +41,9 @@ impl Rig {
     /// Starts it; with another program than this tree's where a bug is seeded.
     pub async fn start(binary: Option<PathBuf>, replicas: usize, needs: Needs) -> anyhow::Result<Rig> {
         let (disk, data) = match needs {
-            Needs::Nothing | Needs::Storm | Needs::Links | Needs::Clock | Needs::FailPoints => (None, Data::default()),
+            Needs::Nothing | Needs::Storm | Needs::Links | Needs::Turn | Needs::Clock | Needs::FailPoints => {
+                (None, Data::default())
+            }
             Needs::NatsDisk => {
                 let disk = Disk::make("nats", 192).await?;
                 let nats = Some(disk.data());
@@ -61,6 +63,9 @@ impl Rig {
         let hops: Arc<Mutex<Hops>> = Arc::default();
         let known = hops.clone();
         let through = move |service: &'static str, address: SocketAddr| {
+            if needs == Needs::Turn && service != "dispatch" {
+                return Ok(address);
+            }
             let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(proxy) = known.get(&(service, address)) {
                 return Ok(proxy.address);
@@ -71,7 +76,8 @@ impl Rig {
             Ok(own)
         };
         let given = Given { data, ..Given::default() };
-        let through: Option<Through> = (needs == Needs::Links).then(|| Arc::new(through) as Through);
+        let through: Option<Through> =
+            matches!(needs, Needs::Links | Needs::Turn).then(|| Arc::new(through) as Through);
         let options = Options { given, replicas, binary, through, ..Options::default() };
         let stack = Stack::start(&options).await?;
         if let Some(disk) = &disk {

@@ -16,13 +16,13 @@ use serde::{Deserialize, Serialize};
 use sqlx::{Connection as _, PgConnection};
 use tokio::sync::watch;
 
-use super::{after, bugs};
-use super::checker::{Evidence, Judgement, Violation, judge};
+use super::checker::{Evidence, Judgement, Violation, judge, percentile};
 use super::driver::{Driver, Load};
 use super::history::{History, Ladder};
 use super::people::{People, load_policy};
 use super::rig::Rig;
 use super::strikes::{Fault, Field, Needs, Struck};
+use super::{after, bugs};
 
 /// A row must have had at least so many whistles.
 const WHISTLES: usize = 2000;
@@ -65,8 +65,10 @@ pub struct Row {
     pub wrong: [usize; 3],
     /// Latest effect, milliseconds.
     pub latest_ms: i64,
-    /// Lateness outside of fault windows, milliseconds: p50, p99.
+    /// How late reminders and pushes reached the outside, outside of fault windows, milliseconds: p50, p99.
     pub outside_ms: [i64; 2],
+    /// How late rungs were committed, outside of fault windows, milliseconds: p50, p99.
+    pub rungs_ms: [i64; 2],
     /// After the last fault: until the last late effect had arrived, milliseconds.
     pub healed_ms: i64,
     /// The first violations.
@@ -128,10 +130,12 @@ async fn judged(fault: &Fault, plan: &Plan, rig: &mut Rig) -> anyhow::Result<Row
     let mut found = judge(&history, &ladder, &evidence);
     found.violations.extend(after::violations(&rig.stack, &history).await?);
     found.violations.extend(idle.await?);
-    Ok(row(fault, plan, history.whistles.len(), &struck, &found))
+    let rungs = after::rung_lateness(&rig.stack, &rig.windows).await?;
+    Ok(row(fault, plan, history.whistles.len(), &struck, &found, &rungs))
 }
 
-fn row(fault: &Fault, plan: &Plan, whistles: usize, struck: &Struck, found: &Judgement) -> Row {
+fn row(fault: &Fault, plan: &Plan, whistles: usize, struck: &Struck, found: &Judgement, rungs: &[TimeDelta]) -> Row {
+    let both = |times: &[TimeDelta]| [50, 99].map(|percent| percentile(times, percent).num_milliseconds());
     Row {
         fault: fault.id.into(),
         name: fault.name.into(),
@@ -142,7 +146,8 @@ fn row(fault: &Fault, plan: &Plan, whistles: usize, struck: &Struck, found: &Jud
         effects: found.effects,
         wrong: [found.lost, found.doubled, found.early],
         latest_ms: found.latest.num_milliseconds(),
-        outside_ms: [found.percentile(50).num_milliseconds(), found.percentile(99).num_milliseconds()],
+        outside_ms: both(&found.lateness),
+        rungs_ms: both(rungs),
         healed_ms: found.healed.num_milliseconds(),
         violations: found.violations.iter().take(5).map(ToString::to_string).collect(),
         violated: found.violations.len(),

@@ -69,6 +69,8 @@ pub enum Needs {
     PostgresDisk,
     /// A proxy before each address that a service is told.
     Links,
+    /// The same for dispatch alone, whose database moves.
+    Turn,
     /// A Postgres whose clock can be put forward.
     Clock,
     /// A program that dies by itself where a death is worst.
@@ -100,8 +102,8 @@ pub const FAULTS: &[Fault] = &[
     row("F20", "阳光+ down for a day", outside::platform, Needs::Nothing),
     row("F22", "durable consumers paused, deleted", messages::consumers_gone, Needs::Nothing),
     row("F23", "rapid reset, header flood, compression bomb", attacks::flood, Needs::Nothing),
-    row("F25", "dispatch restored into a new cluster", servers::dispatch_restored, Needs::Links),
-    row("F26", "failover to a synchronous standby", failover::promoted, Needs::Links),
+    row("F25", "dispatch restored into a new cluster", servers::dispatch_restored, Needs::Turn),
+    row("F26", "failover to a synchronous standby", failover::promoted, Needs::Nothing),
 ];
 
 const fn row(id: &'static str, name: &'static str, strike: Strike, needs: Needs) -> Fault {

@@ -111,8 +111,8 @@ impl Servers {
     }
 }
 
-/// A standby of the private Postgres, which waits for it with every commit from now on; and its superuser's URL.
-pub async fn synchronous_standby(servers: &Servers) -> anyhow::Result<(Server, String)> {
+/// A standby of the private Postgres, which waits for it with every commit from now on.
+pub async fn synchronous_standby(servers: &Servers) -> anyhow::Result<Server> {
     let (tools, port) = (tools::install().await?, free_port()?);
     let data = servers.folder.join("standby");
     let mut copy = Command::new(tools.postgres.join("pg_basebackup"));
@@ -140,7 +140,7 @@ pub async fn synchronous_standby(servers: &Servers) -> anyhow::Result<(Server, S
     for statement in ["alter system set synchronous_standby_names = 'standby'", "select pg_reload_conf()"] {
         execute(&mut superuser, statement.into()).await?;
     }
-    Ok((standby, url))
+    Ok(standby)
 }
 
 /// Host and port of a URL.
@@ -170,11 +170,7 @@ fn run_folder() -> anyhow::Result<PathBuf> {
     Ok(folder)
 }
 
-async fn start_postgres(
-    folder: &Path,
-    given: &Data,
-    tools: &Tools,
-) -> anyhow::Result<(String, Option<Server>)> {
+async fn start_postgres(folder: &Path, given: &Data, tools: &Tools) -> anyhow::Result<(String, Option<Server>)> {
     let data = given.postgres.clone().unwrap_or(folder.join("postgres"));
     let password = format!("{:032x}", rand::random::<u128>());
     let password_file = folder.join("password");
@@ -243,6 +239,16 @@ async fn start_nats(folder: &Path, data: Option<PathBuf>, tools: &Tools) -> anyh
 }
 
 impl Server {
+    /// Listens where the other did, which is gone: clients find it there.
+    pub async fn take_over(self, lost: &Server) -> anyhow::Result<Server> {
+        self.process.stop().await;
+        let spec = Spec { args: [&self.spec.args[..2], &lost.spec.args[2..]].concat(), ..self.spec };
+        let process = spec.start().await?;
+        let server = Server { spec, data: self.data, process, ready: lost.ready.clone() };
+        server.ready().await?;
+        Ok(server)
+    }
+
     /// Kills it with -9 and waits until it is gone.
     pub async fn kill(&self) -> anyhow::Result<()> {
         signal("KILL", self.process.pid).await;

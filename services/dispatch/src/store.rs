@@ -174,9 +174,14 @@ async fn apply(tx: &mut PgConnection, event: &Event, now: Timestamp) -> sqlx::Re
             sqlx::query!("update ladder set stopped_at = $2 where id = $1", ladder.0, now).execute(tx).await?;
         }
         Event::CardAnnulled(_, ladder, rung, _, reason) => {
-            sqlx::query!("update rung set annul_reason = $3 where ladder_id = $1 and number = $2", ladder.0, rung, reason)
-                .execute(tx)
-                .await?;
+            sqlx::query!(
+                "update rung set annul_reason = $3 where ladder_id = $1 and number = $2",
+                ladder.0,
+                rung,
+                reason
+            )
+            .execute(tx)
+            .await?;
         }
         // Rungs are written before, the steps of a share with the share.
         Event::Fired(..)

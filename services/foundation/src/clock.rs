@@ -110,7 +110,10 @@ async fn look(db: &Db) -> sqlx::Result<()> {
         jumped
     };
     if let Some(by) = jumped {
-        tracing::error!(by_ms = by.num_milliseconds(), "Postgres's clock has jumped: rungs wait until ops says that it is right");
+        tracing::error!(
+            by_ms = by.num_milliseconds(),
+            "Postgres's clock has jumped: rungs wait until ops says that it is right"
+        );
         sqlx::query!("update log_head set clock_doubted_at = clock_timestamp() where clock_doubted_at is null")
             .execute(&mut *connection)
             .await?;
@@ -144,7 +147,11 @@ mod tests {
 
     fn reading(from: Instant, steady: u64, said: i64) -> Reading {
         let before = from + Duration::from_millis(steady);
-        Reading { before, said: DateTime::UNIX_EPOCH + TimeDelta::milliseconds(said), after: before + Duration::from_millis(1) }
+        Reading {
+            before,
+            said: DateTime::UNIX_EPOCH + TimeDelta::milliseconds(said),
+            after: before + Duration::from_millis(1),
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub mod host;
 pub mod housekeeping;
 pub mod id;
 pub mod inbox;
+pub mod lease;
 mod ops;
 pub mod outbox;
 pub mod page;

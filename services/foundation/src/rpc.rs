@@ -169,9 +169,9 @@ pub fn internal(error: impl std::error::Error + 'static) -> Status {
 
 /// Whether the database is away, or has more to do than it can: nothing is wrong with the call.
 fn passes(error: &(dyn std::error::Error + 'static)) -> bool {
-    let away = error.downcast_ref::<sqlx::Error>().is_some_and(|error| {
-        matches!(error, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_))
-    });
+    let away = error
+        .downcast_ref::<sqlx::Error>()
+        .is_some_and(|error| matches!(error, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_)));
     away || error.source().is_some_and(passes)
 }
 

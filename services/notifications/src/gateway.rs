@@ -4,9 +4,12 @@
 
 use std::time::Duration;
 
+use foundation::lease::Lease;
 use reqwest::StatusCode;
+use reqwest::header::CONTENT_TYPE;
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::domain::texts::segments;
@@ -45,14 +48,6 @@ pub enum Found {
     Unknown,
 }
 
-#[derive(Serialize)]
-struct Message<'m> {
-    id: Uuid,
-    to: &'m str,
-    text: &'m str,
-    segments: usize,
-}
-
 #[derive(Deserialize)]
 struct Answer {
     code: String,
@@ -70,11 +65,12 @@ impl Gateway {
         Ok(Gateway { http, url: url.trim_end_matches('/').to_owned(), key })
     }
 
-    /// Hands a message over under its id.
-    pub async fn send(&self, id: Uuid, to: &str, text: &str) -> Sent {
-        let message = Message { id, to, text, segments: segments(text) };
+    /// Hands a message over under its id, unless the lease has run out by then.
+    pub async fn send(&self, id: Uuid, to: &str, text: &str, lease: Lease) -> Sent {
+        let message = json!({ "id": id, "to": to, "text": text, "segments": segments(text) });
         let request = self.http.post(format!("{}/v1/messages", self.url)).bearer_auth(self.key.expose_secret());
-        let response = match request.json(&message).send().await {
+        let request = request.header(CONTENT_TYPE, "application/json").body(lease.body(message.to_string()));
+        let response = match request.send().await {
             Ok(response) => response,
             Err(error) => {
                 tracing::warn!(effect = %id, error = %error.without_url(), "the gateway's answer is not known");

@@ -5,7 +5,9 @@
 use std::time::Duration;
 
 use foundation::clock::from_wire;
+use foundation::lease::Lease;
 use proto::oversight::v1::TimelineEntry;
+use reqwest::header::CONTENT_TYPE;
 use reqwest::{RequestBuilder, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
@@ -76,10 +78,11 @@ impl Platform {
         Ok(Platform { http, url: url.trim_end_matches('/').to_owned(), key })
     }
 
-    /// Hands a document over; none when it is not known to have arrived.
-    pub async fn push(&self, document: &Document) -> Option<Receipt> {
-        let request = self.http.post(format!("{}/v1/cases", self.url)).json(document);
-        self.ask(request).await.ok().flatten()
+    /// Hands a document over, unless the lease has run out by then; none when it is not known to have arrived.
+    pub async fn push(&self, document: &Document, lease: Lease) -> Option<Receipt> {
+        let content = serde_json::to_vec(document).ok()?;
+        let request = self.http.post(format!("{}/v1/cases", self.url)).header(CONTENT_TYPE, "application/json");
+        self.ask(request.body(lease.body(content))).await.ok().flatten()
     }
 
     /// The receipt of a document that arrived earlier; none when it never did; an error when that is not known.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use foundation::host::{Stop, pause};
 use foundation::db::Chain;
+use foundation::host::{Stop, pause};
 use tokio::sync::Semaphore;
 
 use crate::operations::Operations;

@@ -5,8 +5,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use futures::future::BoxFuture;
 use local::people::{Somebody, channel};
-use local::servers::{address, execute, synchronous_standby};
-use local::stack::SERVICES;
+use local::servers::{execute, synchronous_standby};
 use proto::ops::v1::GetHoldRequest;
 use proto::ops::v1::hold_service_client::HoldServiceClient;
 
@@ -17,25 +16,16 @@ pub fn promoted<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<St
     Box::pin(async move {
         field.wait(4.0).await;
         let made = local::now();
-        let (standby, url) = synchronous_standby(&field.rig.stack.servers).await?;
+        let standby = synchronous_standby(&field.rig.stack.servers).await?;
         // Copying the whole server takes its share of the machine.
         field.window(made, Duration::from_secs(4));
         field.wait(8.0).await;
         let (from, in_flight) = (local::now(), field.driver.in_flight() as u64);
-        let [lost, _] = field.rig.stack.servers.addresses()?;
-        let servers = &mut field.rig.stack.servers;
-        let primary = servers.postgres.replace(standby).context("no Postgres of our own")?;
-        primary.kill().await?;
-        servers.postgres_url = url;
-        let new = address(&servers.postgres_url)?;
-        let mut superuser = servers.superuser("postgres").await?;
+        let lost = field.rig.stack.servers.postgres.take().context("no Postgres of our own")?;
+        lost.kill().await?;
+        field.rig.stack.servers.postgres = Some(standby.take_over(&lost).await?);
+        let mut superuser = field.rig.stack.servers.superuser("postgres").await?;
         execute(&mut superuser, "select pg_promote()".into()).await?;
-        for service in SERVICES {
-            field.rig.turn(service, lost, new).await?;
-        }
-        for url in field.rig.stack.databases.values_mut() {
-            *url = url.replace(&lost.to_string(), &new.to_string());
-        }
         field.window(from, Duration::from_secs(10));
         field.wait(10.0).await;
         nothing_held(field).await?;

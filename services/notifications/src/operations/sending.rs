@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 use foundation::db::Chain;
+use foundation::lease::Lease;
 use foundation::outbox::{self, Announcement};
 use foundation::{clock, telemetry};
 use tracing::{Instrument as _, Span};
@@ -92,11 +93,12 @@ impl Operations {
             return Outcome::Not(State::Superseded);
         }
         // A process that slept through its lease must not act on it.
-        if taken.since.elapsed() > LEASE / 2 {
+        let lease = Lease::first_half(taken.since, LEASE);
+        if !lease.holds() {
             return Outcome::Again;
         }
         let text = self.text(taken, &resolved);
-        match self.gateway.send(taken.id, &phone, &text).await {
+        match self.gateway.send(taken.id, &phone, &text, lease).await {
             Sent::Accepted => Outcome::Accepted { phone },
             Sent::Refused => Outcome::Not(State::Failed),
             Sent::Unknown => Outcome::Again,

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use chrono::TimeDelta;
 use foundation::clock::{self, Timestamp};
 use foundation::db::Chain;
+use foundation::lease::Lease;
 use foundation::{outbox, telemetry};
 use proto::common::v1::TargetRole;
 use proto::dispatch::v1::directory_service_client::DirectoryServiceClient;
@@ -100,10 +101,11 @@ impl Operations {
         }
         let document = self.db.in_time(self.document(taken, matter)).await?;
         // A process that slept through its lease must not act on it.
-        if taken.since.elapsed() > LEASE / 2 {
+        let lease = Lease::first_half(taken.since, LEASE);
+        if !lease.holds() {
             return again(false).await;
         }
-        match self.platform.push(&document).await {
+        match self.platform.push(&document, lease).await {
             Some(receipt) => self.db.in_time(self.record(taken, &receipt)).await,
             None => again(true).await,
         }
@@ -176,10 +178,11 @@ impl Operations {
             timeline: Vec::new(),
             text: taken.text.clone(),
         };
+        let lease = Lease::first_half(taken.since, LEASE);
         let may_leave = self.matter(taken.assignment, taken.ladder).await.is_ok();
         let receipt = match self.earlier(taken.id, taken.doubtful).await {
             Found::Receipt(receipt) => Some(receipt),
-            Found::Nothing if may_leave && taken.since.elapsed() <= LEASE / 2 => self.platform.push(&document).await,
+            Found::Nothing if may_leave && lease.holds() => self.platform.push(&document, lease).await,
             Found::Nothing | Found::Unknown => None,
         };
         let recorded = async {
