@@ -69,6 +69,45 @@ fn a_fact_that_comes_to_two_replicas_at_once_has_one_effect() {
 }
 
 #[test]
+fn of_many_facts_heard_at_once_the_one_that_cannot_be_applied_holds_up_no_other() {
+    run(async {
+        let db = super::database().await;
+        let mut facts = Vec::new();
+        for (whistle, version) in [("a", 13), ("a", 14), ("b", 1), ("c", 2)] {
+            facts.push(fact(&db, whistle, version).await);
+        }
+        // One of them comes twice.
+        facts.push(facts[2].clone());
+        for _ in 0..2 {
+            let outcomes = inbox::apply_all(&db, &routes(), &facts).await;
+            assert_eq!(outcomes, [Outcome::Handled; 5]);
+        }
+        assert_eq!(super::happened(&db).await, ["1", "2"]);
+        let mut connection = db.work.acquire().await.unwrap();
+        let parked = dead_letters::parked(&mut connection).await.unwrap();
+        assert_eq!(parked.iter().map(|letter| letter.event_id).collect::<Vec<_>>(), [facts[0].id, facts[1].id]);
+    });
+}
+
+#[test]
+fn facts_heard_at_once_by_two_replicas_in_other_orders_have_one_effect_each() {
+    run(async {
+        let db = super::database().await;
+        let mut facts = Vec::new();
+        for version in 1..=12 {
+            facts.push(fact(&db, ["a", "b", "c"][version as usize % 3], version).await);
+        }
+        let reversed: Vec<_> = facts.iter().rev().cloned().collect();
+        let (one, other) = (routes(), routes());
+        let both = tokio::join!(inbox::apply_all(&db, &one, &facts), inbox::apply_all(&db, &other, &reversed));
+        assert!(both.0.iter().chain(&both.1).all(|outcome| *outcome == Outcome::Handled));
+        let mut happened = super::happened(&db).await;
+        happened.sort_by_key(|version| version.parse::<i64>().unwrap());
+        assert_eq!(happened, (1..=12).map(|version: i64| version.to_string()).collect::<Vec<_>>());
+    });
+}
+
+#[test]
 fn facts_behind_a_parked_one_park_too_and_are_replayed_in_their_order() {
     run(async {
         let db = super::database().await;

@@ -3,7 +3,7 @@
 use foundation::auth::Caller;
 use foundation::db::Db;
 use foundation::rpc::{already_exists, once};
-use local::testing::run;
+use local::testing::{eventually, run};
 use proto::residents::v1::{RegisterResidentRequest, Resident};
 use tonic::{Code, Response, Status};
 
@@ -74,5 +74,28 @@ fn a_call_without_a_proper_id_is_refused_naming_the_field() {
         let status = call(&db, "not-a-uuid", "150302", false).await.unwrap_err();
         assert_eq!(status.code(), Code::InvalidArgument);
         assert_eq!(status.get_error_details().bad_request().unwrap().field_violations[0].field, "request_id");
+    });
+}
+
+#[test]
+fn whoever_is_cancelled_while_a_transaction_begins_leaves_none_open_behind() {
+    run(async {
+        let db = super::database().await;
+        for microseconds in 0..400 {
+            let patience = std::time::Duration::from_micros(microseconds * 2);
+            // Cancelled at some point or begun in time: dropped either way.
+            let _ = tokio::time::timeout(patience, db.begin()).await;
+        }
+        eventually("no session is in a transaction that nobody knows of", || async {
+            let open = "select count(*) from pg_stat_activity where datname = current_database()
+                        and state like 'idle in transaction%' and pid <> pg_backend_pid()";
+            // Whoever borrows a connection now has none open.
+            let mut borrowed = Vec::new();
+            for _ in 0..4 {
+                borrowed.push(db.work.acquire().await.unwrap());
+            }
+            sqlx::query_scalar::<_, i64>(open).fetch_one(&mut *borrowed[0]).await.unwrap() == 0
+        })
+        .await;
     });
 }
