@@ -29,6 +29,24 @@ pub struct Rig {
     others: Vec<Servers>,
 }
 
+/// A proxy before each address that a service is told, where the row needs them.
+fn through(needs: Needs, hops: Arc<Mutex<Hops>>) -> Option<Through> {
+    let through = move |service: &'static str, address: SocketAddr| {
+        if needs == Needs::Turn && service != "dispatch" {
+            return Ok(address);
+        }
+        let mut known = hops.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(proxy) = known.get(&(service, address)) {
+            return Ok(proxy.address);
+        }
+        let proxy = Proxy::before(address)?;
+        let own = proxy.address;
+        known.insert((service, address), proxy);
+        Ok(own)
+    };
+    matches!(needs, Needs::Links | Needs::Turn).then(|| Arc::new(through) as Through)
+}
+
 /// A clock that shows the time.
 async fn clock() -> anyhow::Result<PathBuf> {
     local::tools::install_faketime().await?;
@@ -61,23 +79,8 @@ impl Rig {
         };
         let data = Data { clock: clock.clone(), ..data };
         let hops: Arc<Mutex<Hops>> = Arc::default();
-        let known = hops.clone();
-        let through = move |service: &'static str, address: SocketAddr| {
-            if needs == Needs::Turn && service != "dispatch" {
-                return Ok(address);
-            }
-            let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(proxy) = known.get(&(service, address)) {
-                return Ok(proxy.address);
-            }
-            let proxy = Proxy::before(address)?;
-            let own = proxy.address;
-            known.insert((service, address), proxy);
-            Ok(own)
-        };
         let given = Given { data, ..Given::default() };
-        let through: Option<Through> =
-            matches!(needs, Needs::Links | Needs::Turn).then(|| Arc::new(through) as Through);
+        let through = through(needs, hops.clone());
         let options = Options { given, replicas, binary, through, ..Options::default() };
         let stack = Stack::start(&options).await?;
         if let Some(disk) = &disk {
