@@ -34,6 +34,8 @@ pub struct Evidence {
     pub ambiguous: HashSet<Uuid>,
     /// Reminders that the database records as superseded.
     pub superseded: HashSet<Uuid>,
+    /// Pushes that 阳光+ turned away, and when first: what is late after that is the receiver's delay.
+    pub turned_away: HashMap<Uuid, DateTime<Utc>>,
     /// When faults struck.
     pub windows: Vec<Window>,
 }
@@ -226,18 +228,27 @@ fn arrived(
             );
         }
     }
-    late_in_vain(found, one, first, history, ladder);
+    late_in_vain(found, one, first, history, ladder, evidence);
 }
 
 /// What left although it was too late for it.
-fn late_in_vain(found: &mut Judgement, one: &Due<'_>, first: DateTime<Utc>, history: &History, ladder: &Ladder) {
+fn late_in_vain(
+    found: &mut Judgement,
+    one: &Due<'_>,
+    first: DateTime<Utc>,
+    history: &History,
+    ladder: &Ladder,
+    evidence: &Evidence,
+) {
     let late = first - one.due_at;
     let stale = one.share.stopped_at.is_some_and(|stopped| stopped + ON_ITS_WAY < first);
     if one.kind == Kind::Sms && late > ladder.check_after + ON_ITS_WAY && stale {
         found.violate("I5", format!("a late reminder to a unit that had answered left at {first}: {}", one.named()));
     }
     let released = history.released.iter().any(|(id, at)| *id == one.id && *at <= first);
-    if one.kind == Kind::Push && late > ladder.fault_after + ON_ITS_WAY && !released {
+    let bound = ladder.fault_after + ON_ITS_WAY;
+    let offered = evidence.turned_away.get(&one.id).is_some_and(|at| *at - one.due_at <= bound);
+    if one.kind == Kind::Push && late > bound && !released && !offered {
         found.violate("I5", format!("pushed without release at {first}: {}", one.named()));
     }
 }
@@ -348,6 +359,13 @@ mod tests {
         let late = received(&answered, TimeDelta::seconds(70));
         assert_eq!(invariants(&answered, late), ["I4", "I5"]);
         let pushed = received(&silent, TimeDelta::seconds(310));
-        assert_eq!(invariants(&silent, pushed), ["I4", "I5"]);
+        assert_eq!(invariants(&silent, pushed.clone()), ["I4", "I5"]);
+        let push = pushed.iter().find(|seen| seen.kind == Kind::Push).unwrap();
+        let refused_at = |late| HashMap::from([(push.id.parse().unwrap(), push.at - TimeDelta::seconds(late))]);
+        for (late, excused) in [(300, true), (1, false)] {
+            let evidence = Evidence { seen: pushed.clone(), turned_away: refused_at(late), ..Evidence::default() };
+            let found = by_invariant(&judge(&silent, &ladder(), &evidence).violations);
+            assert_eq!(found.contains_key("I5"), !excused, "turned away {late} s before it was taken");
+        }
     }
 }

@@ -124,6 +124,7 @@ async fn judged(fault: &Fault, plan: &Plan, rig: &mut Rig) -> anyhow::Result<Row
     let evidence = Evidence {
         seen: rig.stack.ledger.read()?,
         ambiguous: &rig.stack.gateway.moods.ambiguous() | &rig.stack.platform.moods.ambiguous(),
+        turned_away: rig.stack.platform.moods.turned_away(),
         superseded: after::superseded(&rig.stack).await?,
         windows: rig.windows.clone(),
     };

@@ -89,7 +89,11 @@ impl Host {
         let health = Health::new();
         let server = rpc::Server::new(&config, health.service()).service(event_log::EventLog::server(db.clone(), name));
         let server = ops::serve(server, &db);
-        Ok(Host { name, config, telemetry, health, db, bus, auth, server, intake: Vec::new() })
+        let (cleaned, watched) = (db.clone(), db.clone());
+        let host = Host { name, config, telemetry, health, db, bus, auth, server, intake: Vec::new() };
+        Ok(host
+            .schedule("housekeeping", move |stop| housekeeping::run(cleaned, stop))
+            .schedule("clock", move |stop| clock::watch(watched, stop)))
     }
 
     /// Serves these calls.
@@ -127,10 +131,6 @@ impl Host {
         let (db, bus) = (self.db.clone(), self.bus.clone());
         let stop = relay_stop.clone();
         background.spawn(named("relay", async move { relay::run(db, bus, stop).await }));
-        let (db, stop) = (self.db.clone(), intake_stop.clone());
-        intake.spawn(named("housekeeping", async move { housekeeping::run(db, stop).await }));
-        let (db, stop) = (self.db.clone(), intake_stop.clone());
-        intake.spawn(named("clock", async move { clock::watch(db, stop).await }));
         for (name, task) in self.intake {
             intake.spawn(named(name, task(intake_stop.clone())));
         }

@@ -125,10 +125,8 @@ pub async fn take(db: &Db, limit: i64) -> Result<Vec<Taken>, Error> {
                      clock_timestamp() as "taken_at!""#,
         limit,
         &*db.instance
-    )
-    .fetch_all(&db.work)
-    .await?;
-    let taken = rows.into_iter().map(|row| {
+    );
+    let taken = rows.fetch_all(&db.work).await?.into_iter().map(|row| {
         Ok(Taken {
             id: row.id,
             whistle: row.whistle_id,

@@ -8,6 +8,8 @@ use local::people::{Somebody, channel, request_id};
 use local::process::signal;
 use local::servers::{Given, Server, Servers, create_database, execute};
 use local::tools::run;
+use proto::Event as _;
+use proto::events::v1::ResidentRegistered;
 use proto::ops::v1::hold_service_client::HoldServiceClient;
 use proto::ops::v1::{GetHoldRequest, ReleaseHoldRequest};
 use rand::RngExt as _;
@@ -138,9 +140,31 @@ pub fn long_transaction<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::R
     })
 }
 
-/// F15: no byte is free under NATS.
+/// F15: no byte is free under NATS. JetStream may stay shut when there is room again: it is then started again, as the liveness
+/// probe of every deployment does.
 pub fn nats_disk_full<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Struck>> {
-    Box::pin(async move { disk_full(field).await })
+    Box::pin(async move {
+        let struck = disk_full(field).await?;
+        let from = local::now();
+        field.wait(2.0).await;
+        if !takes_facts(&field.rig.stack.servers.nats_url).await {
+            nats(field)?.kill().await?;
+            nats(field)?.start().await?;
+        }
+        field.window(from, Duration::from_secs(20));
+        Ok(struck)
+    })
+}
+
+/// Whether JetStream stores something; nobody hears this subject.
+#[expect(clippy::disallowed_methods, reason = "a probe from outside states no fact")]
+async fn takes_facts(url: &str) -> bool {
+    let stored = async {
+        let context = async_nats::jetstream::new(async_nats::connect(url).await?);
+        context.publish(ResidentRegistered::SUBJECT, "".into()).await?.await?;
+        anyhow::Ok(())
+    };
+    tokio::time::timeout(Duration::from_secs(3), stored).await.is_ok_and(|stored| stored.is_ok())
 }
 
 /// F15: no byte is free under Postgres, which may fall over it and is started again when there is room.

@@ -1,15 +1,17 @@
 //! How a stand-in behaves: as it should, or as outside systems do on bad days.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 /// How requests are answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Mood {
     /// As they should be.
+    #[default]
     Good,
     /// Taken, and never answered.
     SilentAfter,
@@ -35,20 +37,15 @@ pub enum Fate {
 }
 
 /// The mood of one stand-in, and whom it has hit.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Moods(Arc<Mutex<Inner>>);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Inner {
     mood: Mood,
     spoiled: u64,
     ambiguous: HashSet<Uuid>,
-}
-
-impl Default for Moods {
-    fn default() -> Moods {
-        Moods(Arc::new(Mutex::new(Inner { mood: Mood::Good, spoiled: 0, ambiguous: HashSet::new() })))
-    }
+    turned_away: HashMap<Uuid, DateTime<Utc>>,
 }
 
 impl Moods {
@@ -71,6 +68,11 @@ impl Moods {
         self.inner().ambiguous.clone()
     }
 
+    /// Ids that were turned away, and when each was first.
+    pub fn turned_away(&self) -> HashMap<Uuid, DateTime<Utc>> {
+        self.inner().turned_away.clone()
+    }
+
     /// What happens to this request.
     pub fn fate(&self, id: Uuid) -> Fate {
         let mut inner = self.inner();
@@ -84,8 +86,14 @@ impl Moods {
             Mood::Slow => Fate::Ambiguous(Some(Duration::from_secs(30))),
         };
         inner.spoiled += 1;
-        if let Fate::Ambiguous(_) = fate {
-            inner.ambiguous.insert(id);
+        match fate {
+            Fate::Ambiguous(_) => {
+                inner.ambiguous.insert(id);
+            }
+            Fate::TurnedAway => {
+                inner.turned_away.entry(id).or_insert_with(crate::now);
+            }
+            Fate::Good => {}
         }
         fate
     }
