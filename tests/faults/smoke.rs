@@ -2,12 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::sync::{Mutex, PoisonError};
+
 use local::testing::run;
 use system_tests::faults::matrix::find;
 use system_tests::faults::row::{self, Plan};
 
+/// One row at a time: each takes the whole machine.
+static ALONE: Mutex<()> = Mutex::new(());
+
 /// Runs one row: nothing lost, doubled or early, and the fault hit something.
 fn holds(fault: &str) {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let plan = Plan { seed: 1, whistles: 180, rate: 6.0, replicas: 2, binary: None };
     let row = run(row::run(find(fault).unwrap(), &plan)).unwrap();
     assert!(row.violated == 0, "{fault}: {:#?}", row.violations);

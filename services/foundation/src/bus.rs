@@ -22,6 +22,8 @@ use crate::inbox::{self, Outcome, Routes};
 
 /// The one stream.
 const STREAM: &str = "HAIQU";
+/// What a consumer took and did not acknowledge comes to another after this time: it is a dead one's, or the inbox drops it.
+const REDELIVERED: Duration = Duration::from_secs(1);
 /// Shorter than any outbox keeps its facts, which is shorter than any inbox remembers them.
 const MAX_AGE: Duration = Duration::from_secs(3 * 24 * 3600);
 
@@ -94,7 +96,7 @@ impl Bus {
             ack_policy: AckPolicy::Explicit,
             // What was published before is read from the logs, as far as it concerns us.
             deliver_policy: DeliverPolicy::New,
-            ack_wait: Duration::from_secs(30),
+            ack_wait: REDELIVERED,
             max_deliver: -1,
             ..pull::Config::default()
         };

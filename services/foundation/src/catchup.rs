@@ -20,7 +20,7 @@ use crate::rpc::client::{self, Peer};
 /// How often a log is read.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// How long NATS has to bring a fact before it is looked for.
-const GRACE: TimeDelta = TimeDelta::seconds(3);
+const GRACE: TimeDelta = TimeDelta::seconds(2);
 const LIMIT: i32 = 500;
 
 /// One log that a consumer hears.
