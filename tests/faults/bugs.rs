@@ -39,17 +39,31 @@ pub const FAIL_POINTS: Bug = Bug { name: "fail-points", patch: include_str!("bug
 pub async fn build(name: &str, patch: &str) -> anyhow::Result<PathBuf> {
     local::progress(&format!("building the program with {name}"));
     let binaries = local::binaries()?;
-    let target = binaries.parent().context("no target folder")?;
-    let tree = target.join("bugs/tree");
+    let folder = binaries.parent().context("no target folder")?.join("bugs");
+    let (tree, target) = (folder.join("tree"), folder.join("target"));
+    let profile = binaries.file_name().context("no profile")?;
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()?;
     copy(&source, &tree).await?;
     apply(&tree, patch).await.with_context(|| format!("{name} does not apply to this tree"))?;
-    let built = binaries.join(format!("haiqu-with-{name}"));
-    let compiled = compile(&tree, target).await;
+    libraries(&binaries, &target.join(profile)).await?;
     // The next copy finds what the patch changed by its content.
-    compiled.with_context(|| format!("the program does not build with {name}"))?;
-    std::fs::copy(binaries.join("haiqu"), &built)?;
+    compile(&tree, &target).await.with_context(|| format!("the program does not build with {name}"))?;
+    let built = folder.join(format!("haiqu-with-{name}"));
+    std::fs::copy(target.join(profile).join("haiqu"), &built)?;
     Ok(built)
+}
+
+/// Libraries that are built already need not be built again. A folder of its own: cargo takes the copy's crates for this tree's, and
+/// would give one the other's.
+async fn libraries(from: &Path, to: &Path) -> anyhow::Result<()> {
+    if to.exists() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(to)?;
+    for folder in ["deps", "build", ".fingerprint"] {
+        run(Command::new("cp").arg("--archive").arg(from.join(folder)).arg(to), "cp").await?;
+    }
+    Ok(())
 }
 
 /// Makes the copy equal to the tree. What is equal already is not touched, so that it need not be compiled again.
