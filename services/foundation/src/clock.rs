@@ -23,11 +23,13 @@ const LOOKS: Duration = Duration::from_millis(500);
 const TOLERANCE: TimeDelta = TimeDelta::seconds(2);
 
 /// What this process knows of the clock.
-static KNOWN: Mutex<Known> = Mutex::new(Known { last: None, doubted: false });
+static KNOWN: Mutex<Known> = Mutex::new(Known { last: None, doubted: false, recorded: false });
 
 struct Known {
     last: Option<Reading>,
     doubted: bool,
+    /// The doubt stands in the database, where ops sees it and takes it away.
+    recorded: bool,
 }
 
 /// What Postgres's clock said, between two instants of the host's.
@@ -101,8 +103,9 @@ async fn look(db: &Db) -> sqlx::Result<()> {
     let reading = read(&mut connection).await?;
     let jumped = {
         let mut known = known();
-        let released = known.doubted && !doubted;
+        let released = known.recorded && !doubted;
         let jumped = known.last.filter(|_| !released && !doubted).and_then(|last| jump(last, reading));
+        known.recorded = doubted;
         known.doubted = doubted || jumped.is_some();
         if !known.doubted {
             known.last = Some(reading);
@@ -117,6 +120,7 @@ async fn look(db: &Db) -> sqlx::Result<()> {
         sqlx::query!("update log_head set clock_doubted_at = clock_timestamp() where clock_doubted_at is null")
             .execute(&mut *connection)
             .await?;
+        known().recorded = true;
     }
     Ok(())
 }

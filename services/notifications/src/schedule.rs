@@ -22,7 +22,7 @@ const AT_ONCE: usize = 32;
 /// Sends reminders until told to stop; then waits for those under way and records them.
 pub async fn sender(operations: Operations, stop: Stop) -> anyhow::Result<()> {
     let (ended, attempts) = mpsc::channel(AT_ONCE);
-    let recording = tokio::spawn(record(operations.clone(), attempts));
+    let mut recording = tokio::spawn(record(operations.clone(), attempts));
     let under_way = Arc::new(Semaphore::new(AT_ONCE));
     let mut heard = operations.db.heard();
     while !stop.requested() {
@@ -38,6 +38,8 @@ pub async fn sender(operations: Operations, stop: Stop) -> anyhow::Result<()> {
         let room = async { under_way.acquire().await.is_ok() };
         tokio::select! {
             () = stop.wait() => {}
+            // Nobody would record any more what is sent: half a sender is worse than none.
+            died = &mut recording => anyhow::bail!("recording what was sent has ended: {died:?}"),
             // There is more to do than may be under way at once: the first that ends makes room.
             _ = room, if under_way.available_permits() == 0 => {}
             _ = heard.changed(), if under_way.available_permits() > 0 => {}

@@ -30,7 +30,7 @@ pub fn flood<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Struc
                 // An attacker that is thrown out has hit as well.
                 hit += match turn % 3 {
                     0 => rapid_reset(&address).await.unwrap_or(1),
-                    1 => headers(&address).await.unwrap_or(1),
+                    1 => headers(&address).await?,
                     _ => bomb(&address, &field.rig.stack.issuer).await?,
                 };
             }

@@ -2,6 +2,7 @@
 //! accepted (commit). Whoever takes it up again, after a crash or a time-out, first asks the gateway whether it has it: at
 //! least once with a constant id, and once where the gateway's answers are unambiguous.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
@@ -142,8 +143,9 @@ impl Operations {
                 Outcome::Again => store::again(&mut tx, taken.id, taken.attempts, backoff(taken.attempts)).await?,
             }
         }
-        let accepted = store::accepted(&mut tx, &taken_over, now).await?;
-        let new = attempts.iter().filter(|attempt| accepted.contains(&attempt.taken.id));
+        // Two attempts at one message may end together: it was accepted once.
+        let mut accepted: HashSet<_> = store::accepted(&mut tx, &taken_over, now).await?.into_iter().collect();
+        let new = attempts.iter().filter(|attempt| accepted.remove(&attempt.taken.id));
         outbox::announce(&mut tx, new.map(|attempt| attempt.accepted(now)).collect()).await?;
         Ok(self.db.commit(tx).await?)
     }
