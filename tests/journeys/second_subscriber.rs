@@ -35,7 +35,7 @@ async fn subscriber(database: &str, nats: &str) -> (db::Db, Stop) {
     let (url, schema) = (database.into(), Schema { name: "second", migrations: &MIGRATIONS });
     db::migrate(&url, schema).await.unwrap();
     let db = db::connect(&url, schema).await.unwrap();
-    sqlx::raw_sql("create table noted (assignment_id text)").execute(&db.work).await.unwrap();
+    sqlx::raw_sql("create table noted (assignment_id text)").execute(&db.work()).await.unwrap();
     let (bus, stop) = (bus::connect(&nats.into(), "second").await.unwrap(), Stop::new());
     tokio::spawn(bus::subscribe(db.clone(), bus, routes(), stop.clone()));
     (db, stop)
@@ -51,7 +51,7 @@ fn a_second_subscriber_of_the_last_rung_needs_nothing_of_dispatch() {
         let (db, stop) = subscriber(&database, &stack.servers.nats_url).await;
         assert!(play(&stack, Duration::from_millis(200), None, &Screen::Nobody).await.unwrap());
         let noted = || async {
-            let count: i64 = sqlx::query_scalar("select count(*) from noted").fetch_one(&db.work).await.unwrap();
+            let count: i64 = sqlx::query_scalar("select count(*) from noted").fetch_one(&db.work()).await.unwrap();
             count == 1
         };
         eventually("the second subscriber noted the one case", noted).await;

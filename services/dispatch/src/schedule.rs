@@ -94,7 +94,7 @@ impl Loop {
     }
 
     async fn until_next(&self, except: &[Uuid]) -> Duration {
-        let asked = async { due::until_next(&mut *self.db.work.acquire().await?, except).await };
+        let asked = async { due::until_next(&mut *self.db.work().acquire().await?, except).await };
         match self.db.in_time(asked).await {
             Ok(None) => POLL,
             Ok(Some(until)) => until.to_std().map_or(Duration::ZERO, |until| until.min(POLL)),

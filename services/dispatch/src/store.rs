@@ -39,7 +39,7 @@ pub struct Loaded {
 /// survive the loss of a server.
 pub async fn require_standby(db: &Db, without: bool) -> anyhow::Result<()> {
     let names = sqlx::query_scalar!(r#"select current_setting('synchronous_standby_names') as "names!""#);
-    let names = names.fetch_one(&db.work).await?;
+    let names = names.fetch_one(&db.work()).await?;
     anyhow::ensure!(
         without || !names.is_empty(),
         "Postgres has no synchronous standby (synchronous_standby_names is empty): add one, or say --without-standby"

@@ -10,7 +10,8 @@ create table log_head (
     whole_position bigint,
     lost boolean not null default false,
     doubtful_before timestamptz,
-    clock_doubted_at timestamptz
+    clock_doubted_at timestamptz,
+    clock_right_until timestamptz
 );
 comment on table log_head is 'The one row under whose lock facts are numbered';
 comment on column log_head.one is 'Keeps it one row';
@@ -23,6 +24,7 @@ comment on column log_head.whole_position is 'How far the log had come when the 
 comment on column log_head.lost is 'A process that ran before the change misses something';
 comment on column log_head.doubtful_before is 'What was due before may have left already without our knowing, and is asked for outside first';
 comment on column log_head.clock_doubted_at is 'Since when Postgres''s clock is not believed, by that clock: it had jumped; null when it is';
+comment on column log_head.clock_right_until is 'What it showed last before it jumped';
 
 create table outbox (
     id bigint generated always as identity primary key,

@@ -81,7 +81,7 @@ async fn pass(db: Db, bus: Bus, routes: Routes, source: Source) -> anyhow::Resul
         subjects: routes.subjects().map(str::to_owned).collect(),
     };
     let ReadResponse { log_id, events, next, .. } = source.peer.event_log().read(request).await?.into_inner();
-    let now = db.in_time(async { clock::now(&mut *db.work.acquire().await?).await }).await?;
+    let now = db.in_time(async { clock::now(&mut *db.work().acquire().await?).await }).await?;
     let grace = if bus.connected() { GRACE } else { TimeDelta::zero() };
     let read = events.len();
     let ripe: Vec<Fact> =
@@ -135,7 +135,7 @@ async fn watermark(db: &Db, consumer: &str, source: &str) -> sqlx::Result<Waterm
         consumer,
         source
     );
-    Ok(row.fetch_optional(&db.work).await?.unwrap_or(Watermark { log_id: String::new(), after: -1 }))
+    Ok(row.fetch_optional(&db.work()).await?.unwrap_or(Watermark { log_id: String::new(), after: -1 }))
 }
 
 /// Moves the watermark from where it was read, unless another replica has moved it meanwhile.
@@ -151,7 +151,7 @@ async fn advance(db: &Db, consumer: &str, source: &str, from: &Watermark, to: &W
         from.log_id,
         from.after
     )
-    .execute(&db.work)
+    .execute(&db.work())
     .await?;
     Ok(())
 }

@@ -4,6 +4,9 @@
 //! keeps an eye on it: between two readings Postgres's clock must have gone on by as much as the host's steady one. Where it has not,
 //! every reading fails (commands are refused and may be repeated, rungs wait), and ops is alarmed; until ops, having looked, says
 //! that the clock is right, whatever it shows by then.
+//!
+//! A host that stood still (a virtual machine that is moved, or saved) sees the same, and is alone with it: any process that saw the
+//! clock go steadily all the while lifts the doubt by itself.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -23,13 +26,34 @@ const LOOKS: Duration = Duration::from_millis(500);
 const TOLERANCE: TimeDelta = TimeDelta::seconds(2);
 
 /// What this process knows of the clock.
-static KNOWN: Mutex<Known> = Mutex::new(Known { last: None, doubted: false, recorded: false });
+static KNOWN: Mutex<Known> = Mutex::new(Known { steady: None, doubted: false, recorded: false });
 
 struct Known {
-    last: Option<Reading>,
+    steady: Option<Steady>,
     doubted: bool,
     /// The doubt stands in the database, where ops sees it and takes it away.
     recorded: bool,
+}
+
+/// Readings that went with the host's steady clock, each with the one before.
+#[derive(Debug, Clone, Copy)]
+struct Steady {
+    since: Timestamp,
+    last: Reading,
+}
+
+/// Somebody saw the clock jump from one instant to the other.
+#[derive(Debug, Clone, Copy)]
+struct Doubt {
+    from: Timestamp,
+    to: Timestamp,
+}
+
+impl Steady {
+    /// Whether these readings began before what is doubted and go on after it. Pure.
+    fn refutes(self, doubt: Doubt) -> bool {
+        self.since <= doubt.from.min(doubt.to) && doubt.from.max(doubt.to) <= self.last.said
+    }
 }
 
 /// What Postgres's clock said, between two instants of the host's.
@@ -76,9 +100,17 @@ async fn read(tx: &mut PgConnection) -> sqlx::Result<Reading> {
 /// What Postgres's clock says now. Read it after the row lock, so that it orders what the lock orders. Fails as long as the clock is
 /// not to be believed.
 pub async fn now(tx: &mut PgConnection) -> sqlx::Result<Timestamp> {
-    let reading = read(tx).await?;
+    believed(read(tx).await?)
+}
+
+/// The same for what a statement said that did something else too, and was begun at that instant.
+pub fn said(before: Instant, said: Timestamp) -> sqlx::Result<Timestamp> {
+    believed(Reading { before, said, after: Instant::now() })
+}
+
+fn believed(reading: Reading) -> sqlx::Result<Timestamp> {
     let known = known();
-    let jumped = known.last.is_some_and(|last| jump(last, reading).is_some());
+    let jumped = known.steady.is_some_and(|steady| jump(steady.last, reading).is_some());
     if jumped || known.doubted { Err(not_believed()) } else { Ok(reading.said) }
 }
 
@@ -97,32 +129,70 @@ pub(crate) async fn watch(db: Db, stop: Stop) -> anyhow::Result<()> {
 }
 
 async fn look(db: &Db) -> sqlx::Result<()> {
-    let mut connection = db.work.acquire().await?;
-    let doubted = sqlx::query_scalar!(r#"select clock_doubted_at is not null as "doubted!" from log_head"#);
-    let doubted = doubted.fetch_one(&mut *connection).await?;
+    let mut connection = db.work().acquire().await?;
+    let head =
+        sqlx::query!("select clock_doubted_at, clock_right_until from log_head").fetch_one(&mut *connection).await?;
+    let doubt = head.clock_doubted_at.zip(head.clock_right_until).map(|(to, from)| Doubt { from, to });
     let reading = read(&mut connection).await?;
-    let jumped = {
-        let mut known = known();
-        let released = known.recorded && !doubted;
-        let jumped = known.last.filter(|_| !released && !doubted).and_then(|last| jump(last, reading));
-        known.recorded = doubted;
-        known.doubted = doubted || jumped.is_some();
-        if !known.doubted {
-            known.last = Some(reading);
-        }
-        jumped
-    };
-    if let Some(by) = jumped {
-        tracing::error!(
-            by_ms = by.num_milliseconds(),
-            "Postgres's clock has jumped: rungs wait until ops says that it is right"
-        );
-        sqlx::query!("update log_head set clock_doubted_at = clock_timestamp() where clock_doubted_at is null")
+    let seen = known().look(doubt, reading);
+    match seen {
+        Seen::Nothing => return Ok(()),
+        Seen::Jump { by, from } => {
+            tracing::error!(
+                by_ms = by.num_milliseconds(),
+                "Postgres's clock has jumped: rungs wait until ops says that it is right"
+            );
+            sqlx::query!(
+                "update log_head set clock_doubted_at = clock_timestamp(), clock_right_until = $1
+                 where clock_doubted_at is null",
+                from
+            )
             .execute(&mut *connection)
             .await?;
-        known().recorded = true;
+        }
+        Seen::Steady(doubt) => {
+            let lifted = sqlx::query!(
+                "update log_head set clock_doubted_at = null, clock_right_until = null where clock_doubted_at = $1",
+                doubt.to
+            );
+            if lifted.execute(&mut *connection).await?.rows_affected() == 1 {
+                tracing::warn!("Postgres's clock has not jumped: the host that thought so had stood still");
+            }
+        }
     }
+    known().recorded = true;
     Ok(())
+}
+
+/// What a look shows.
+enum Seen {
+    Nothing,
+    /// It has jumped since it was right.
+    Jump {
+        by: TimeDelta,
+        from: Timestamp,
+    },
+    /// It has not, whoever said so.
+    Steady(Doubt),
+}
+
+impl Known {
+    fn look(&mut self, doubt: Option<Doubt>, reading: Reading) -> Seen {
+        let released = self.recorded && doubt.is_none();
+        let jumped = self.steady.filter(|_| !released).and_then(|steady| Some((jump(steady.last, reading)?, steady)));
+        self.recorded = doubt.is_some();
+        self.doubted = doubt.is_some() || jumped.is_some();
+        if let Some((by, steady)) = jumped {
+            return if doubt.is_some() { Seen::Nothing } else { Seen::Jump { by, from: steady.last.said } };
+        }
+        let unbroken = self.steady.filter(|steady| jump(steady.last, reading).is_none());
+        let steady = Steady { since: unbroken.map_or(reading.said, |steady| steady.since), last: reading };
+        self.steady = Some(steady);
+        match doubt.filter(|doubt| steady.refutes(*doubt)) {
+            Some(doubt) => Seen::Steady(doubt),
+            None => Seen::Nothing,
+        }
+    }
 }
 
 /// The instant as a person in the district reads it: `11月23日 16:05`.
@@ -166,6 +236,34 @@ mod tests {
         assert_eq!(jump(last, reading(begun, 500, 2_400)), None, "within what clocks may go apart");
         assert!(jump(last, reading(begun, 500, 2_600)).is_some_and(|by| by > TimeDelta::zero()));
         assert!(jump(last, reading(begun, 500, -1_600)).is_some_and(|by| by < TimeDelta::zero()));
+    }
+
+    #[test]
+    fn a_jump_that_all_saw_stays_until_ops_releases_it_and_one_that_only_a_sleeper_saw_is_lifted() {
+        let begun = Instant::now();
+        let fresh = || Known { steady: None, doubted: false, recorded: false };
+        let (mut awake, mut sleeper) = (fresh(), fresh());
+        for known in [&mut awake, &mut sleeper] {
+            assert!(matches!(known.look(None, reading(begun, 0, 0)), Seen::Nothing));
+        }
+        // The sleeper's steady clock stood still for a minute.
+        let slept = sleeper.look(None, reading(begun, 500, 60_500));
+        let Seen::Jump { from, .. } = slept else { panic!("a jump") };
+        let doubt = Doubt { from, to: reading(begun, 0, 60_500).said };
+        assert!(matches!(awake.look(Some(doubt), reading(begun, 60_900, 60_900)), Seen::Steady(_)));
+        sleeper.recorded = true;
+        assert!(matches!(sleeper.look(None, reading(begun, 1_000, 61_000)), Seen::Nothing));
+        assert!(!sleeper.doubted);
+        // Now it jumps for both; one that has just started saw nothing.
+        let after = |steady| reading(begun, steady, 3_600_000 + i64::try_from(steady).unwrap());
+        assert!(matches!(sleeper.look(None, after(1_500)), Seen::Jump { .. }));
+        let doubt = Doubt { from: reading(begun, 0, 61_000).said, to: after(1_500).said };
+        for known in [&mut awake, &mut sleeper, &mut fresh()] {
+            assert!(matches!(known.look(Some(doubt), after(61_500)), Seen::Nothing));
+            assert!(known.doubted);
+            assert!(matches!(known.look(None, after(62_000)), Seen::Nothing));
+            assert!(!known.doubted, "ops has said that it is right");
+        }
     }
 
     #[test]

@@ -4,6 +4,10 @@
 //! goes away. So a transaction begins in a task of its own, which nobody cancels: whoever is cancelled while waiting for it
 //! leaves a transaction that is known, and rolled back. (A `rollback` whenever a connection returns to its pool would do
 //! too, and make two round trips of every query.) Pools are small: at most 12 connections a process, added up in `k8s/`.
+//!
+//! A server may vanish without a word: its host is gone, or the way to it. Whatever waits for it then waits for as long as TCP
+//! hopes, a quarter of an hour, and so does its connection's place in the pool. So nothing of ours waits longer than [`LIMIT`];
+//! when that has passed, the pools are closed and new ones take their place, and what hangs on the old ones hangs alone.
 
 use std::str::FromStr as _;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,23 +40,27 @@ pub struct Schema {
 /// The service's database.
 #[derive(Debug, Clone)]
 pub struct Db {
-    /// For handlers of calls.
-    pub rpc: PgPool,
-    /// For the relay, consumers and schedules.
-    pub work: PgPool,
     /// Names this process among its replicas, as Postgres sees its sessions: work that it took up is free again when none of
     /// its sessions is left.
     pub instance: Arc<str>,
-    options: PgConnectOptions,
     commits: watch::Sender<u64>,
     heard: watch::Sender<u64>,
     /// What this process has seen of the log.
     pub(crate) witness: Arc<Witness>,
-    suspect: Suspect,
+    options: PgConnectOptions,
+    pools: Arc<Mutex<Pools>>,
+    silence: Silence,
 }
 
-/// Since when connections are not trusted that were made before.
-type Suspect = Arc<Mutex<Option<Instant>>>;
+/// When the server last did not answer: connections made before are not used any more.
+type Silence = Arc<Mutex<Option<Instant>>>;
+
+#[derive(Debug)]
+struct Pools {
+    rpc: PgPool,
+    work: PgPool,
+    since: Instant,
+}
 
 /// Why the database cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -73,14 +81,32 @@ pub enum SchemaError {
 }
 
 impl Db {
+    /// For handlers of calls.
+    pub fn rpc(&self) -> PgPool {
+        self.pool(|pools| &pools.rpc)
+    }
+
+    /// For the relay, consumers and schedules.
+    pub fn work(&self) -> PgPool {
+        self.pool(|pools| &pools.work)
+    }
+
     /// Begins a transaction on the pool for background work.
     pub async fn begin(&self) -> sqlx::Result<Transaction<'static, Postgres>> {
-        begin(self.work.clone()).await
+        self.begin_on(self.work()).await
     }
 
     /// Begins a transaction on the pool for handlers of calls.
     pub async fn begin_call(&self) -> sqlx::Result<Transaction<'static, Postgres>> {
-        begin(self.rpc.clone()).await
+        self.begin_on(self.rpc()).await
+    }
+
+    /// Begins, whatever becomes of whoever waits for it.
+    #[expect(clippy::disallowed_methods, reason = "the one place that begins")]
+    async fn begin_on(&self, pool: PgPool) -> sqlx::Result<Transaction<'static, Postgres>> {
+        let db = self.clone();
+        let begun = tokio::spawn(async move { db.in_time(pool.begin()).await }).await;
+        begun.unwrap_or(Err(sqlx::Error::WorkerCrashed))
     }
 
     /// Commits, and wakes whoever waits for something to do: the relay and the schedules of this process.
@@ -99,12 +125,34 @@ impl Db {
 
     /// Does this work, or gives it up when the database does not answer; connections made before are then used no more.
     pub async fn in_time<T, E: From<sqlx::Error>>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
-        if let Ok(done) = tokio::time::timeout(LIMIT, work).await {
+        let (began, mut work) = (Instant::now(), std::pin::pin!(work));
+        if let Ok(done) = tokio::time::timeout(LIMIT, &mut work).await {
             return done;
         }
-        *self.suspect.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        // Unless it hung on connections that are not used any more.
+        if locked(&self.silence).is_none_or(|last| last < began) {
+            *locked(&self.silence) = Some(Instant::now());
+        }
+        // Before the work is dropped: a connection that is left in the middle of something must find its pool closed.
+        self.work();
         let silent = std::io::Error::new(std::io::ErrorKind::TimedOut, "the database did not answer within 5 s");
         Err(sqlx::Error::Io(silent).into())
+    }
+
+    /// A pool that was made since the server last did not answer.
+    fn pool(&self, which: fn(&Pools) -> &PgPool) -> PgPool {
+        let (mut pools, silence) = (locked(&self.pools), *locked(&self.silence));
+        if silence.is_some_and(|silence| pools.since < silence) {
+            tracing::warn!("the database did not answer within 5 s: its connections are made anew");
+            let [rpc, work] = [&pools.rpc, &pools.work].map(|old| old.options().get_max_connections());
+            let old = std::mem::replace(&mut *pools, Pools::new(rpc, work, &self.options, &self.witness));
+            for pool in [old.rpc, old.work] {
+                // Closed from now on, though saying goodbye may take a while.
+                drop(pool.close());
+                tokio::spawn(async move { pool.close().await });
+            }
+        }
+        which(&pools).clone()
     }
 
     /// Tells of commits of this process.
@@ -119,8 +167,19 @@ impl Db {
 
     /// The same database through a small pool of its own, so that no other work can hold it up.
     pub fn separate(&self, connections: u32) -> Db {
-        let pool = pool(connections, &self.options, &self.witness, &self.suspect);
-        Db { rpc: pool.clone(), work: pool, ..self.clone() }
+        let pools = Pools::new(connections, connections, &self.options, &self.witness);
+        Db { pools: Arc::new(Mutex::new(pools)), ..self.clone() }
+    }
+}
+
+fn locked<T>(what: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    what.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Pools {
+    fn new(rpc: u32, work: u32, options: &PgConnectOptions, witness: &Arc<Witness>) -> Pools {
+        let [rpc, work] = [rpc, work].map(|connections| pool(connections, options, witness));
+        Pools { rpc, work, since: Instant::now() }
     }
 }
 
@@ -131,11 +190,11 @@ pub async fn connect(url: &SecretString, schema: Schema) -> anyhow::Result<Db> {
     // that does not turn.
     let planner = [("plan_cache_mode", "force_generic_plan"), ("random_page_cost", "1.1")];
     let options = PgConnectOptions::from_str(url.expose_secret())?.application_name(&instance).options(planner);
-    let (witness, suspect) = (Arc::new(Witness::default()), Suspect::default());
-    let rpc = pool(6, &options, &witness, &suspect);
+    let witness = Arc::new(Witness::default());
+    let pools = Pools::new(6, 4, &options, &witness);
     let mut wait = Duration::from_millis(50);
     loop {
-        match check(&rpc, schema).await {
+        match check(&pools.rpc, schema).await {
             Ok(()) => break,
             Err(error @ SchemaError::Version { .. }) => return Err(error.into()),
             Err(SchemaError::Database(error)) => {
@@ -145,13 +204,13 @@ pub async fn connect(url: &SecretString, schema: Schema) -> anyhow::Result<Db> {
             }
         }
     }
-    let work = pool(4, &options, &witness, &suspect);
     let (commits, heard) = (watch::Sender::new(0), watch::Sender::new(0));
-    Ok(Db { rpc, work, instance: instance.into(), options, commits, heard, witness, suspect })
+    let (pools, silence) = (Arc::new(Mutex::new(pools)), Silence::default());
+    Ok(Db { instance: instance.into(), commits, heard, witness, options, pools, silence })
 }
 
-fn pool(connections: u32, options: &PgConnectOptions, witness: &Arc<Witness>, suspect: &Suspect) -> PgPool {
-    let (witness, suspect) = (witness.clone(), suspect.clone());
+fn pool(connections: u32, options: &PgConnectOptions, witness: &Arc<Witness>) -> PgPool {
+    let witness = witness.clone();
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(Duration::from_secs(2))
@@ -160,19 +219,7 @@ fn pool(connections: u32, options: &PgConnectOptions, witness: &Arc<Witness>, su
             let witness = witness.clone();
             Box::pin(async move { restore::recognise(connection, &witness).await })
         })
-        .before_acquire(move |_, known| {
-            let since = *suspect.lock().unwrap_or_else(PoisonError::into_inner);
-            let trusted = since.is_none_or(|since| known.age < since.elapsed());
-            Box::pin(async move { Ok(trusted) })
-        })
         .connect_lazy_with(options.clone())
-}
-
-/// Begins, whatever becomes of whoever waits for it.
-#[expect(clippy::disallowed_methods, reason = "the one place that begins")]
-async fn begin(pool: PgPool) -> sqlx::Result<Transaction<'static, Postgres>> {
-    let begun = tokio::spawn(async move { pool.begin().await }).await;
-    begun.unwrap_or(Err(sqlx::Error::WorkerCrashed))
 }
 
 async fn check(pool: &PgPool, schema: Schema) -> Result<(), SchemaError> {

@@ -106,7 +106,7 @@ pub async fn register_consumers(db: &Db, publisher: &'static str) -> sqlx::Resul
          on conflict do nothing",
         &names
     )
-    .execute(&db.work)
+    .execute(&db.work())
     .await?;
     Ok(())
 }

@@ -28,7 +28,7 @@ pub async fn clean(db: &Db) -> sqlx::Result<()> {
         r#"select name from consumer where not struck_off and exists (
                select from outbox where position = consumer.confirmed + 1 and occurred_at < now() - interval '20 days')"#
     );
-    for name in db.in_time(stale.fetch_all(&db.work)).await? {
+    for name in db.in_time(stale.fetch_all(&db.work())).await? {
         tracing::error!(
             consumer = name,
             "has not confirmed facts older than 20 days; they are kept until ops strikes it off"
@@ -45,7 +45,7 @@ async fn outbox(db: &Db) -> sqlx::Result<u64> {
              and position <= coalesce((select min(confirmed) from consumer where not struck_off), position)
              order by occurred_at limit 1000)"
     );
-    Ok(db.in_time(deleted.execute(&db.work)).await?.rows_affected())
+    Ok(db.in_time(deleted.execute(&db.work())).await?.rows_affected())
 }
 
 async fn inbox(db: &Db) -> sqlx::Result<u64> {
@@ -54,7 +54,7 @@ async fn inbox(db: &Db) -> sqlx::Result<u64> {
              select consumer, event_id from inbox
              where received_at < now() - interval '45 days' and state = 'done' order by received_at limit 1000)"
     );
-    Ok(db.in_time(deleted.execute(&db.work)).await?.rows_affected())
+    Ok(db.in_time(deleted.execute(&db.work())).await?.rows_affected())
 }
 
 async fn requests(db: &Db) -> sqlx::Result<u64> {
@@ -63,5 +63,5 @@ async fn requests(db: &Db) -> sqlx::Result<u64> {
              select caller, request_id from request
              where created_at < now() - interval '7 days' order by created_at limit 1000)"
     );
-    Ok(db.in_time(deleted.execute(&db.work)).await?.rows_affected())
+    Ok(db.in_time(deleted.execute(&db.work())).await?.rows_affected())
 }

@@ -250,7 +250,7 @@ pub async fn missing(db: &Db, consumer: &str, facts: Vec<Fact>) -> sqlx::Result<
     let ids: Vec<_> = facts.iter().map(|fact| fact.id).collect();
     let known =
         sqlx::query_scalar!("select event_id from inbox where consumer = $1 and event_id = any($2)", consumer, &ids)
-            .fetch_all(&db.work)
+            .fetch_all(&db.work())
             .await?;
     Ok(facts.into_iter().filter(|fact| !known.contains(&fact.id)).collect())
 }

@@ -44,6 +44,11 @@ struct UnderLease {
 #[error("the lease has run out: this process was paused, and another may have acted meanwhile")]
 struct TooLate;
 
+/// Whether a request failed because its lease had run out: it never reached anybody as a whole.
+pub fn stopped(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source()).any(<dyn std::error::Error>::is::<TooLate>)
+}
+
 impl Body for UnderLease {
     type Data = Bytes;
     type Error = TooLate;
@@ -78,5 +83,15 @@ mod tests {
         let sent = lease(Instant::now()).body("text").collect().await.unwrap().to_bytes();
         assert_eq!(sent, "text");
         assert!(lease(slept).body("text").collect().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_request_that_its_lease_stopped_is_known_from_one_that_nobody_took() {
+        let (taking, client) = (tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap(), reqwest::Client::new());
+        let url = format!("http://{}", taking.local_addr().unwrap());
+        let slept = Instant::now().checked_sub(Duration::from_secs(3)).unwrap();
+        assert!(stopped(&client.post(&url).body(lease(slept).body("text")).send().await.unwrap_err()));
+        drop(taking);
+        assert!(!stopped(&client.post(&url).body(lease(Instant::now()).body("text")).send().await.unwrap_err()));
     }
 }

@@ -29,7 +29,7 @@ impl DeadLetterService for Ops {
         &self,
         _: Request<wire::ListDeadLettersRequest>,
     ) -> Result<Response<wire::ListDeadLettersResponse>, Status> {
-        let mut connection = self.db.rpc.acquire().await.map_err(internal)?;
+        let mut connection = self.db.rpc().acquire().await.map_err(internal)?;
         let parked = dead_letters::parked(&mut connection).await.map_err(internal)?;
         let shown = parked.into_iter().map(|letter| wire::DeadLetter {
             event_id: letter.event_id.to_string(),
@@ -61,7 +61,7 @@ impl DeadLetterService for Ops {
 #[tonic::async_trait]
 impl HoldService for Ops {
     async fn get_hold(&self, _: Request<wire::GetHoldRequest>) -> Result<Response<wire::Hold>, Status> {
-        let mut connection = self.db.rpc.acquire().await.map_err(internal)?;
+        let mut connection = self.db.rpc().acquire().await.map_err(internal)?;
         Ok(Response::new(hold(&mut connection).await.map_err(internal)?))
     }
 
@@ -73,7 +73,7 @@ impl HoldService for Ops {
         let mut violations = Violations::default();
         let page = Page::parse(&mut violations, request.page_size, &request.page_token);
         violations.finish()?;
-        let mut connection = self.db.rpc.acquire().await.map_err(internal)?;
+        let mut connection = self.db.rpc().acquire().await.map_err(internal)?;
         let rows = leaving(&mut connection, &page).await.map_err(internal)?;
         let next_page_token = page.next(rows.iter().map(|(id, _)| *id));
         let total = sqlx::query_scalar!(r#"select count(*) as "count!" from leaving"#);
@@ -128,7 +128,8 @@ async fn leaving(connection: &mut PgConnection, page: &Page) -> sqlx::Result<Vec
 /// Lets go; false when nothing was held.
 async fn released(tx: &mut PgConnection) -> sqlx::Result<bool> {
     let released = sqlx::query!(
-        "update log_head set clock_doubted_at = null, held_at = null, whole_until = null, whole_position = null, lost = false,
+        "update log_head set clock_doubted_at = null, clock_right_until = null, held_at = null, whole_until = null,
+             whole_position = null, lost = false,
              doubtful_before = case when held_at is null then doubtful_before else clock_timestamp() end
          where held_at is not null or clock_doubted_at is not null"
     );

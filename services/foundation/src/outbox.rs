@@ -72,7 +72,7 @@ pub async fn place(db: &Db) -> sqlx::Result<(i64, i64)> {
     loop {
         let place =
             sqlx::query!(r#"select head as "head!", placed as "placed!", cursor as "cursor!" from place(), relay"#);
-        let log = db.in_time(place.fetch_one(&db.work)).await?;
+        let log = db.in_time(place.fetch_one(&db.work())).await?;
         if log.placed < BATCH {
             db.witness.advanced(log.head);
             return Ok((log.head, log.cursor));

@@ -59,7 +59,7 @@ async fn publish(db: &Db, bus: &Bus, cursor: i64, head: i64) -> anyhow::Result<i
     let last = facts.last().map_or(head, |fact| fact.position);
     bus.publish(facts).await?;
     let moved = sqlx::query!("update relay set cursor = $2 where cursor = $1", cursor, last);
-    db.in_time(moved.execute(&db.work)).await?;
+    db.in_time(moved.execute(&db.work())).await?;
     Ok(last)
 }
 
@@ -70,7 +70,7 @@ async fn past(db: &Db, cursor: i64) -> sqlx::Result<Vec<Fact>> {
         cursor,
         BATCH
     )
-    .fetch_all(&db.work)
+    .fetch_all(&db.work())
     .await?;
     let facts = rows.into_iter().map(|row| Fact {
         id: row.event_id,

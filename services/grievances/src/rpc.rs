@@ -111,7 +111,7 @@ impl GrievanceService for Grievances {
         let mut violations = Violations::default();
         let id = violations.uuid("grievance_id", &request.grievance_id);
         violations.finish()?;
-        let mut connection = self.db.rpc.acquire().await.map_err(internal)?;
+        let mut connection = self.db.rpc().acquire().await.map_err(internal)?;
         let (area, owner, submitter) = views::belongs(&mut connection, id).await?;
         let owners = [owner.as_str(), &submitter];
         if !caller.may(Belongs { area: Some(&area), owners: &owners, ..Belongs::default() }) {
@@ -129,7 +129,7 @@ impl GrievanceService for Grievances {
         let source = violations.text("source", &request.source, 1..=50);
         let source_id = violations.text("source_id", &request.source_id, 1..=100);
         violations.finish()?;
-        let mut connection = self.db.rpc.acquire().await.map_err(internal)?;
+        let mut connection = self.db.rpc().acquire().await.map_err(internal)?;
         let (id, submitter) = views::by_source(&mut connection, &source, &source_id).await?;
         if !caller.may(Belongs { owners: &[&submitter], ..Belongs::default() }) {
             return Err(Status::not_found(format!("no grievance {source_id} of {source}")));
@@ -147,7 +147,7 @@ impl GrievanceService for Grievances {
         let state = parse::state(&mut violations, request.state);
         violations.finish()?;
         let area = caller.list_area(&request.area)?;
-        let mut connection = self.db.rpc.acquire().await.map_err(internal)?;
+        let mut connection = self.db.rpc().acquire().await.map_err(internal)?;
         let ids = views::ids(&mut connection, &area, state, page.before, page.size).await.map_err(internal)?;
         let next_page_token = page.next(ids.iter().copied());
         let mut grievances = Vec::with_capacity(ids.len());

@@ -8,8 +8,9 @@ pub mod sending;
 
 use std::sync::Arc;
 
+use foundation::BoxFuture;
 use foundation::clock::from_wire;
-use foundation::db::Db;
+use foundation::db::{Chain, Db};
 use foundation::rpc::client::Peer;
 use proto::dispatch::v1::directory_service_client::DirectoryServiceClient;
 use proto::dispatch::v1::{Contact, ResolveTargetRequest, ResolveTargetResponse};
@@ -46,6 +47,23 @@ pub(crate) struct Resolved {
 }
 
 impl Operations {
+    /// Does this for all at once, or for each alone where one of them cannot be done: that one is taken up again after its lease.
+    pub(crate) async fn together<T>(
+        &self,
+        all: &[T],
+        effect: fn(&T) -> Uuid,
+        work: for<'a> fn(&'a Operations, &'a [T]) -> BoxFuture<'a, Result<(), Error>>,
+    ) {
+        if all.is_empty() || self.db.in_time(work(self, all)).await.is_ok() {
+            return;
+        }
+        for one in all {
+            if let Err(error) = self.db.in_time(work(self, std::slice::from_ref(one))).await {
+                tracing::warn!(effect = %effect(one), error = %Chain(&error), "taken up again after its lease");
+            }
+        }
+    }
+
     /// Asks dispatch's directory: contacts are resolved when the rung fires, never earlier.
     pub(crate) async fn resolve(&self, assignment: Uuid, ladder: Uuid, target: Target) -> Result<Resolved, Error> {
         let request = ResolveTargetRequest {

@@ -39,7 +39,7 @@ impl MessageService for Handlers {
         let mut violations = Violations::default();
         let assignment = violations.uuid("assignment_id", &request.into_inner().assignment_id);
         violations.finish()?;
-        let mut connection = self.0.db.rpc.acquire().await.map_err(internal)?;
+        let mut connection = self.0.db.rpc().acquire().await.map_err(internal)?;
         let messages = views::messages(&mut connection, assignment).await?;
         Ok(Response::new(wire::ListMessagesResponse { messages }))
     }
@@ -56,7 +56,7 @@ impl CallTaskService for Handlers {
         let page = Page::parse(&mut violations, request.page_size, &request.page_token);
         let state = task(&mut violations, request.state);
         violations.finish()?;
-        let mut connection = self.0.db.rpc.acquire().await.map_err(internal)?;
+        let mut connection = self.0.db.rpc().acquire().await.map_err(internal)?;
         let rows = views::call_tasks(&mut connection, None, state, page.before, page.size).await?;
         let next_page_token = page.next(rows.iter().map(|(list_id, _)| *list_id));
         let call_tasks = rows.into_iter().map(|(_, task)| task).collect();
@@ -90,7 +90,7 @@ impl AlarmService for Handlers {
         let mut violations = Violations::default();
         let page = Page::parse(&mut violations, request.page_size, &request.page_token);
         violations.finish()?;
-        let mut connection = self.0.db.rpc.acquire().await.map_err(internal)?;
+        let mut connection = self.0.db.rpc().acquire().await.map_err(internal)?;
         let rows = views::alarms(&mut connection, page.before, page.size).await?;
         let next_page_token = page.next(rows.iter().map(|(list_id, _)| *list_id));
         let alarms = rows.into_iter().map(|(_, alarm)| alarm).collect();

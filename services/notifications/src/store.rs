@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use chrono::TimeDelta;
-use foundation::clock::Timestamp;
+use foundation::clock::{self, Timestamp};
 use foundation::db::Db;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -126,7 +126,10 @@ pub async fn take(db: &Db, limit: i64) -> Result<Vec<Taken>, Error> {
         limit,
         &*db.instance
     );
-    let taken = rows.fetch_all(&db.work).await?.into_iter().map(|row| {
+    let rows = rows.fetch_all(&db.work()).await?;
+    let taken = rows.into_iter().map(|row| {
+        // By a clock that has jumped, somebody else's lease only seems to have ended.
+        let taken_at = clock::said(since, row.taken_at)?;
         Ok(Taken {
             id: row.id,
             whistle: row.whistle_id,
@@ -142,7 +145,7 @@ pub async fn take(db: &Db, limit: i64) -> Result<Vec<Taken>, Error> {
             overtaken: row.overtaken,
             doubtful: row.doubtful,
             traceparent: row.traceparent,
-            taken_at: row.taken_at,
+            taken_at,
             since,
         })
     });
@@ -203,7 +206,7 @@ pub async fn awaited(db: &Db) -> sqlx::Result<Vec<Uuid>> {
              select id from message where receipt_at <= (select clock_timestamp()) order by receipt_at limit 50
              for update skip locked)) returning id"
     )
-    .fetch_all(&db.work)
+    .fetch_all(&db.work())
     .await
 }
 
@@ -259,7 +262,7 @@ pub async fn take_tasks(db: &Db) -> sqlx::Result<Vec<Resolving>> {
          returning id, assignment_id, ladder_id, ladder_kind, card, callee",
         &*db.instance
     )
-    .fetch_all(&db.work)
+    .fetch_all(&db.work())
     .await
 }
 
@@ -281,6 +284,8 @@ pub async fn task_again(tx: &mut PgConnection, id: Uuid, after: TimeDelta) -> sq
 /// and a session younger than a lease frees nothing: where the server has just started, or was just promoted, others may live
 /// and still be connecting.
 pub async fn free_orphans(db: &Db) -> sqlx::Result<()> {
+    let mut connection = db.work().acquire().await?;
+    clock::now(&mut connection).await?;
     sqlx::query!(
         "with alive as materialized (select application_name from pg_stat_activity where application_name is not null),
               server as (select backend_start < clock_timestamp() - interval '4 s' as settled
@@ -299,7 +304,7 @@ pub async fn free_orphans(db: &Db) -> sqlx::Result<()> {
          and attempt_at between (select clock_timestamp()) and (select clock_timestamp()) + interval '3500 ms'
          and taken_by not in (select application_name from alive) and (select settled from server)"
     )
-    .execute(&db.work)
+    .execute(&mut *connection)
     .await?;
     Ok(())
 }

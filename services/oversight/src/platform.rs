@@ -5,13 +5,29 @@
 use std::time::Duration;
 
 use foundation::clock::from_wire;
-use foundation::lease::Lease;
+use foundation::lease::{self, Lease};
 use proto::oversight::v1::TimelineEntry;
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{RequestBuilder, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+/// What became of a document that was handed over.
+#[derive(Debug)]
+pub enum Pushed {
+    /// It was received.
+    Received(Receipt),
+    /// Whether it was received is not known, or it was turned away: the delay is 阳光+'s.
+    NotTaken,
+    /// It never left: this process had slept.
+    NotOffered,
+}
+
+/// 阳光+ gave no receipt, and its own silence or refusal is why; or this process never asked.
+struct NoReceipt {
+    offered: bool,
+}
 
 /// The way to 阳光+.
 #[derive(Debug, Clone)]
@@ -78,21 +94,27 @@ impl Platform {
         Ok(Platform { http, url: url.trim_end_matches('/').to_owned(), key })
     }
 
-    /// Hands a document over, unless the lease has run out by then; none when it is not known to have arrived.
-    pub async fn push(&self, document: &Document, lease: Lease) -> Option<Receipt> {
-        let content = serde_json::to_vec(document).ok()?;
+    /// Hands a document over, unless the lease has run out by then.
+    pub async fn push(&self, document: &Document, lease: Lease) -> Pushed {
+        let Ok(content) = serde_json::to_vec(document) else { return Pushed::NotOffered };
         let request = self.http.post(format!("{}/v1/cases", self.url)).header(CONTENT_TYPE, "application/json");
-        self.ask(request.body(lease.body(content))).await.ok().flatten()
+        match self.ask(request.body(lease.body(content))).await {
+            Ok(Some(receipt)) => Pushed::Received(receipt),
+            Ok(None) | Err(NoReceipt { offered: true }) => Pushed::NotTaken,
+            Err(NoReceipt { offered: false }) => Pushed::NotOffered,
+        }
     }
 
     /// The receipt of a document that arrived earlier; none when it never did; an error when that is not known.
     pub async fn find(&self, id: Uuid) -> Result<Option<Receipt>, ()> {
-        self.ask(self.http.get(format!("{}/v1/cases/{id}", self.url))).await
+        self.ask(self.http.get(format!("{}/v1/cases/{id}", self.url))).await.map_err(|_| ())
     }
 
-    async fn ask(&self, request: RequestBuilder) -> Result<Option<Receipt>, ()> {
+    async fn ask(&self, request: RequestBuilder) -> Result<Option<Receipt>, NoReceipt> {
         let response = request.bearer_auth(self.key.expose_secret()).send().await.map_err(|error| {
-            tracing::warn!(error = %error.without_url(), "阳光+ does not answer");
+            let offered = !lease::stopped(&error);
+            tracing::warn!(error = %error.without_url(), offered, "阳光+ does not answer");
+            NoReceipt { offered }
         })?;
         let status = response.status();
         if status == StatusCode::NOT_FOUND {
@@ -103,7 +125,7 @@ impl Platform {
             Some(receipt) => Ok(Some(receipt)),
             None => {
                 tracing::warn!(status = status.as_u16(), "阳光+ gave no receipt");
-                Err(())
+                Err(NoReceipt { offered: true })
             }
         }
     }

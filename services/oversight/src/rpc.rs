@@ -24,7 +24,7 @@ impl CaseService for Cases {
         let mut violations = Violations::default();
         let id = violations.uuid("case_id", &request.into_inner().case_id);
         violations.finish()?;
-        let mut connection = self.0.db.rpc.acquire().await.map_err(internal)?;
+        let mut connection = self.0.db.rpc().acquire().await.map_err(internal)?;
         Ok(Response::new(views::case(&mut connection, id).await?))
     }
 
@@ -37,7 +37,7 @@ impl CaseService for Cases {
         let page = Page::parse(&mut violations, request.page_size, &request.page_token);
         let state = state(&mut violations, request.state);
         violations.finish()?;
-        let mut connection = self.0.db.rpc.acquire().await.map_err(internal)?;
+        let mut connection = self.0.db.rpc().acquire().await.map_err(internal)?;
         let rows = views::cases(&mut connection, None, state, page.before, page.size).await?;
         let next_page_token = page.next(rows.iter().map(|(list_id, _)| *list_id));
         let cases = rows.into_iter().map(|(_, case)| case).collect();

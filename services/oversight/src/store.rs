@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use chrono::TimeDelta;
-use foundation::clock::Timestamp;
+use foundation::clock::{self, Timestamp};
 use foundation::db::Db;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -60,12 +60,14 @@ pub async fn take(db: &Db, limit: i64) -> sqlx::Result<Vec<Taken>> {
              and not (select held_at is not null from log_head) order by attempt_at limit $2 for update skip locked)
          returning id, whistle_id, assignment_id, ladder_id, due_at, platform_fault_after_ms, released, attempts, traceparent,
                    offered_at is not null as "offered!",
-                   attempts > 1 or due_at < (select coalesce(doubtful_before, '-infinity') from log_head) as "doubtful!""#,
+                   attempts > 1 or due_at < (select coalesce(doubtful_before, '-infinity') from log_head) as "doubtful!",
+                   clock_timestamp() as "taken_at!""#,
         &*db.instance,
         limit
     )
-    .fetch_all(&db.work)
+    .fetch_all(&db.work())
     .await?;
+    believed(since, rows.first().map(|row| row.taken_at))?;
     let taken = rows.into_iter().map(|row| Taken {
         id: row.id,
         whistle: row.whistle_id,
@@ -97,12 +99,14 @@ pub async fn take_corrections(db: &Db, limit: i64) -> sqlx::Result<Vec<TakenCorr
              (select assignment_id from case_file where id = case_id) as "assignment!",
              (select ladder_id from case_file where id = case_id) as "ladder!",
              attempts > 1 or (select due_at from case_file where id = case_id)
-                 < (select coalesce(doubtful_before, '-infinity') from log_head) as "doubtful!""#,
+                 < (select coalesce(doubtful_before, '-infinity') from log_head) as "doubtful!",
+             clock_timestamp() as "taken_at!""#,
         &*db.instance,
         limit
     )
-    .fetch_all(&db.work)
+    .fetch_all(&db.work())
     .await?;
+    believed(since, rows.first().map(|row| row.taken_at))?;
     let taken = rows.into_iter().map(|row| TakenCorrection {
         id: row.id,
         case: row.case_id,
@@ -116,6 +120,11 @@ pub async fn take_corrections(db: &Db, limit: i64) -> sqlx::Result<Vec<TakenCorr
     Ok(taken.collect())
 }
 
+/// By a clock that has jumped, somebody else's lease only seems to have ended.
+fn believed(asked: Instant, taken_at: Option<Timestamp>) -> sqlx::Result<()> {
+    taken_at.map_or(Ok(()), |at| clock::said(asked, at).map(|_| ()))
+}
+
 /// The case waits for the centre; unless somebody took it up since.
 pub async fn hold(db: &Db, id: Uuid, attempt: i32) -> sqlx::Result<()> {
     sqlx::query!(
@@ -123,7 +132,7 @@ pub async fn hold(db: &Db, id: Uuid, attempt: i32) -> sqlx::Result<()> {
         id,
         attempt
     )
-    .execute(&db.work)
+    .execute(&db.work())
     .await?;
     Ok(())
 }
@@ -136,7 +145,7 @@ pub async fn first_sent(db: &Db, id: Uuid, attempt: i32) -> sqlx::Result<bool> {
         id,
         attempt
     );
-    Ok(mine.execute(&db.work).await?.rows_affected() == 1)
+    Ok(mine.execute(&db.work()).await?.rows_affected() == 1)
 }
 
 /// It is taken up again after a while; `offered` when 阳光+ had it before it and did not take it.
@@ -150,7 +159,7 @@ pub async fn again(db: &Db, id: Uuid, attempt: i32, after: TimeDelta, offered: b
         attempt,
         offered
     )
-    .execute(&db.work)
+    .execute(&db.work())
     .await?;
     Ok(())
 }
@@ -174,7 +183,7 @@ pub async fn corrected(db: &Db, id: Uuid, receipt: &str) -> sqlx::Result<()> {
         id,
         receipt
     )
-    .execute(&db.work)
+    .execute(&db.work())
     .await?;
     Ok(())
 }
@@ -188,7 +197,7 @@ pub async fn correct_again(db: &Db, id: Uuid, attempt: i32, after: TimeDelta) ->
         after.num_milliseconds(),
         attempt
     )
-    .execute(&db.work)
+    .execute(&db.work())
     .await?;
     Ok(())
 }
@@ -198,6 +207,8 @@ pub async fn correct_again(db: &Db, id: Uuid, attempt: i32, after: TimeDelta) ->
 /// and a session younger than a lease frees nothing: where the server has just started, or was just promoted, others may live
 /// and still be connecting.
 pub async fn free_orphans(db: &Db) -> sqlx::Result<()> {
+    let mut connection = db.work().acquire().await?;
+    clock::now(&mut connection).await?;
     sqlx::query!(
         "with alive as materialized (select application_name from pg_stat_activity where application_name is not null),
               server as (select backend_start < clock_timestamp() - interval '4 s' as settled
@@ -216,7 +227,7 @@ pub async fn free_orphans(db: &Db) -> sqlx::Result<()> {
          and attempt_at between (select clock_timestamp()) and (select clock_timestamp()) + interval '3500 ms'
          and taken_by not in (select application_name from alive) and (select settled from server)"
     )
-    .execute(&db.work)
+    .execute(&mut *connection)
     .await?;
     Ok(())
 }

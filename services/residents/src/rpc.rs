@@ -47,7 +47,7 @@ impl ResidentService for Residents {
         let mut violations = Violations::default();
         let id = violations.uuid("resident_id", &request.resident_id);
         violations.finish()?;
-        let mut connection = self.db.rpc.acquire().await.map_err(internal)?;
+        let mut connection = self.db.rpc().acquire().await.map_err(internal)?;
         let resident = views::resident(&mut connection, id).await?;
         match caller.may(Belongs { area: Some(&resident.area), ..Belongs::default() }) {
             true => Ok(Response::new(resident)),
@@ -64,7 +64,7 @@ impl ResidentService for Residents {
         let page = Page::parse(&mut violations, request.page_size, &request.page_token);
         violations.finish()?;
         let area = caller.list_area(&request.area)?;
-        let mut connection = self.db.rpc.acquire().await.map_err(internal)?;
+        let mut connection = self.db.rpc().acquire().await.map_err(internal)?;
         let rows = views::residents(&mut connection, &area, page.before, page.size).await.map_err(internal)?;
         let next_page_token = page.next(rows.iter().map(|(id, _)| *id));
         let residents = rows.into_iter().map(|(_, resident)| resident).collect();

@@ -44,7 +44,7 @@ impl DirectoryService for Directory {
         if !caller.may(Belongs { units: &[id], ..Belongs::default() }) {
             return Err(Status::not_found(format!("no unit {id}")));
         }
-        let mut connection = self.db.rpc.acquire().await.map_err(internal)?;
+        let mut connection = self.db.rpc().acquire().await.map_err(internal)?;
         Ok(Response::new(views::unit(&mut connection, UnitId(id)).await?))
     }
 
@@ -56,7 +56,7 @@ impl DirectoryService for Directory {
         let mut violations = Violations::default();
         let page = Page::parse(&mut violations, request.page_size, &request.page_token);
         violations.finish()?;
-        let mut connection = self.db.rpc.acquire().await.map_err(internal)?;
+        let mut connection = self.db.rpc().acquire().await.map_err(internal)?;
         let units = views::units(&mut connection, None, page.before, page.size).await?;
         let next_page_token = page.next(units.iter().map(|unit| id_of(&unit.unit_id)));
         Ok(Response::new(wire::ListUnitsResponse { units, next_page_token }))
@@ -87,7 +87,7 @@ impl DirectoryService for Directory {
         let mut violations = Violations::default();
         let page = Page::parse(&mut violations, request.page_size, &request.page_token);
         violations.finish()?;
-        let mut connection = self.db.rpc.acquire().await.map_err(internal)?;
+        let mut connection = self.db.rpc().acquire().await.map_err(internal)?;
         let gaps = views::gaps(&mut connection, page.before, page.size).await?;
         let next_page_token = page.next(gaps.iter().map(|gap| id_of(&gap.unit_id)));
         Ok(Response::new(wire::AuditContactsResponse { gaps, next_page_token }))
@@ -103,7 +103,7 @@ impl DirectoryService for Directory {
         let ladder = LadderId(violations.uuid("ladder_id", &request.ladder_id));
         let role = target(&mut violations, "target", request.target);
         violations.finish()?;
-        let mut connection = self.db.rpc.acquire().await.map_err(internal)?;
+        let mut connection = self.db.rpc().acquire().await.map_err(internal)?;
         let mut resolved = views::resolve(&mut connection, assignment, ladder, role).await?;
         // Numbers in clear are for whoever dials and texts them.
         resolved.contact = resolved.contact.filter(|_| caller.subject == "notifications");

@@ -37,7 +37,7 @@ impl PolicyService for Policies {
 
     async fn get_policy(&self, request: Request<wire::GetPolicyRequest>) -> Result<Response<wire::Policy>, Status> {
         let version = request.into_inner().version;
-        let mut connection = self.db.rpc.acquire().await.map_err(internal)?;
+        let mut connection = self.db.rpc().acquire().await.map_err(internal)?;
         Ok(Response::new(views::policy(&mut connection, version).await?))
     }
 }

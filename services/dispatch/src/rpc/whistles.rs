@@ -40,7 +40,7 @@ impl WhistleService for Whistles {
         let mut violations = Violations::default();
         let id = WhistleId(violations.uuid("whistle_id", &request.whistle_id));
         violations.finish()?;
-        let mut connection = self.db.rpc.acquire().await.map_err(internal)?;
+        let mut connection = self.db.rpc().acquire().await.map_err(internal)?;
         let (area, units) = views::belongs(&mut connection, id).await?;
         if !caller.may(Belongs { area: Some(&area), units: &units, ..Belongs::default() }) {
             return Err(Status::not_found(format!("no whistle {id}")));
@@ -64,7 +64,7 @@ impl WhistleService for Whistles {
         let state = whistle_state(&mut violations, request.state);
         violations.finish()?;
         let area = caller.list_area(&request.area)?;
-        let mut connection = self.db.rpc.acquire().await.map_err(internal)?;
+        let mut connection = self.db.rpc().acquire().await.map_err(internal)?;
         let ids = views::whistle_ids(&mut connection, &area, state, page.before, page.size).await.map_err(internal)?;
         let next_page_token = page.next(ids.iter().copied());
         let whistles = views::whistles(&mut connection, &ids).await?;
@@ -87,7 +87,7 @@ impl WhistleService for Whistles {
         if !caller.may(Belongs { units: &[unit], ..Belongs::default() }) {
             return Err(Status::not_found(format!("no unit {unit}")));
         }
-        let mut connection = self.db.rpc.acquire().await.map_err(internal)?;
+        let mut connection = self.db.rpc().acquire().await.map_err(internal)?;
         let ids =
             views::assignment_ids(&mut connection, unit, state, page.before, page.size).await.map_err(internal)?;
         let next_page_token = page.next(ids.iter().copied());

@@ -20,7 +20,7 @@ async fn somebody_waits(db: &Db) -> bool {
     let asked = sqlx::query_scalar(
         "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')",
     );
-    asked.fetch_one(&db.rpc).await.unwrap()
+    asked.fetch_one(&db.rpc()).await.unwrap()
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn a_whistle_closes_when_its_last_two_shares_are_confirmed_at_once() {
         eventually("the second waits", || somebody_waits(&db)).await;
         db.commit(first).await.unwrap();
         second.await.unwrap();
-        let state: String = sqlx::query_scalar("select state from whistle").fetch_one(&db.work).await.unwrap();
+        let state: String = sqlx::query_scalar("select state from whistle").fetch_one(&db.work()).await.unwrap();
         assert_eq!(state, "closed");
     });
 }
@@ -86,7 +86,7 @@ async fn short_policy(db: &Db) -> i64 {
 
 async fn fired(db: &Db) -> Vec<i32> {
     sqlx::query_scalar("select number from rung where fired_at is not null order by number")
-        .fetch_all(&db.work)
+        .fetch_all(&db.work())
         .await
         .unwrap()
 }
@@ -114,7 +114,7 @@ fn replicas_that_fire_at_once_fire_each_rung_once() {
         assert_eq!(fired(&db).await.iter().filter(|number| **number == 2).count(), 30);
         let facts: i64 =
             sqlx::query_scalar("select count(*) from outbox where subject = 'haiqu.dispatch.rung.fired.v1'")
-                .fetch_one(&db.work)
+                .fetch_one(&db.work())
                 .await
                 .unwrap();
         assert_eq!(facts, 60);

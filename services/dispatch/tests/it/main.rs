@@ -24,7 +24,7 @@ async fn database() -> Db {
 }
 
 async fn now(db: &Db) -> Timestamp {
-    clock::now(&mut db.work.acquire().await.unwrap()).await.unwrap()
+    clock::now(&mut db.work().acquire().await.unwrap()).await.unwrap()
 }
 
 /// Units with all their contacts.

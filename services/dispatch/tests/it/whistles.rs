@@ -53,7 +53,7 @@ fn a_withdrawn_whistle_stops_every_ladder_and_keeps_what_was_shown() {
             assert_eq!(states, [RungState::Fired, RungState::Void, RungState::Void, RungState::Void]);
         }
         let waiting: i64 = sqlx::query_scalar("select count(*) from assignment where next_due_at is not null")
-            .fetch_one(&db.work)
+            .fetch_one(&db.work())
             .await
             .unwrap();
         assert_eq!(waiting, 0);

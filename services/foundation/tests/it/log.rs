@@ -10,7 +10,7 @@ fn fact(whistle: &str, version: i64) -> Announcement {
 
 async fn placed(db: &Db) -> Vec<(i64, i64)> {
     sqlx::query_as("select position, id from outbox where position is not null order by position")
-        .fetch_all(&db.work)
+        .fetch_all(&db.work())
         .await
         .unwrap()
 }
@@ -84,11 +84,11 @@ fn a_cancelled_borrower_leaves_no_open_transaction_in_the_pool() {
             };
             let limit = std::time::Duration::from_micros(microseconds * 20);
             assert!(tokio::time::timeout(limit, begin).await.is_err());
-            let mut connection = db.rpc.acquire().await.unwrap();
+            let mut connection = db.rpc().acquire().await.unwrap();
             let pid: i32 = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut *connection).await.unwrap();
             let state: String = sqlx::query_scalar("select state from pg_stat_activity where pid = $1")
                 .bind(pid)
-                .fetch_one(&db.work)
+                .fetch_one(&db.work())
                 .await
                 .unwrap();
             assert_eq!(state, "idle", "the next borrower stands inside somebody else's transaction");

@@ -21,12 +21,12 @@ async fn database() -> Db {
     db::migrate(&url, schema).await.unwrap();
     let db = db::connect(&url, schema).await.unwrap();
     sqlx::raw_sql("create table happened (id bigint generated always as identity, what text)")
-        .execute(&db.work)
+        .execute(&db.work())
         .await
         .unwrap();
     db
 }
 
 async fn happened(db: &Db) -> Vec<String> {
-    sqlx::query_scalar("select what from happened order by id").fetch_all(&db.work).await.unwrap()
+    sqlx::query_scalar("select what from happened order by id").fetch_all(&db.work()).await.unwrap()
 }

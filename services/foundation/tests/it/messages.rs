@@ -39,7 +39,7 @@ async fn fact(db: &Db, whistle: &str, version: i64) -> Fact {
         aggregate: whistle.into(),
         payload: event(whistle, version).encode_to_vec().into(),
         traceparent: None,
-        occurred_at: clock::now(&mut db.work.acquire().await.unwrap()).await.unwrap(),
+        occurred_at: clock::now(&mut db.work().acquire().await.unwrap()).await.unwrap(),
         position: 1,
     }
 }
@@ -83,7 +83,7 @@ fn of_many_facts_heard_at_once_the_one_that_cannot_be_applied_holds_up_no_other(
             assert_eq!(outcomes, [Outcome::Handled; 5]);
         }
         assert_eq!(super::happened(&db).await, ["1", "2"]);
-        let mut connection = db.work.acquire().await.unwrap();
+        let mut connection = db.work().acquire().await.unwrap();
         let parked = dead_letters::parked(&mut connection).await.unwrap();
         assert_eq!(parked.iter().map(|letter| letter.event_id).collect::<Vec<_>>(), [facts[0].id, facts[1].id]);
     });
@@ -116,7 +116,7 @@ fn facts_behind_a_parked_one_park_too_and_are_replayed_in_their_order() {
             assert_eq!(inbox::apply(&db, &routes(), fact).await, Outcome::Handled);
         }
         assert_eq!(super::happened(&db).await, ["1"], "another aggregate goes on");
-        let mut connection = db.work.acquire().await.unwrap();
+        let mut connection = db.work().acquire().await.unwrap();
         assert_eq!(dead_letters::parked(&mut connection).await.unwrap().len(), 3);
         assert_eq!(dead_letters::ask_replay(&mut connection, Some("a")).await.unwrap(), 3);
         inbox::replay(&db, &routes()).await.unwrap();
@@ -133,7 +133,7 @@ fn a_replay_that_fails_again_parks_the_fact_and_its_followers_again() {
             let fact = fact(&db, "a", version).await;
             inbox::apply(&db, &routes(), fact).await;
         }
-        let mut connection = db.work.acquire().await.unwrap();
+        let mut connection = db.work().acquire().await.unwrap();
         dead_letters::ask_replay(&mut connection, None).await.unwrap();
         inbox::replay(&db, &routes()).await.unwrap();
         assert!(super::happened(&db).await.is_empty());
@@ -154,9 +154,9 @@ fn a_fact_that_comes_while_those_before_it_are_replayed_is_applied_after_them() 
         let db = super::database().await;
         let (first, second) = (fact(&db, "a", 13).await, fact(&db, "a", 14).await);
         inbox::apply(&db, &routes(), first).await;
-        dead_letters::ask_replay(&mut db.work.acquire().await.unwrap(), None).await.unwrap();
+        dead_letters::ask_replay(&mut db.work().acquire().await.unwrap(), None).await.unwrap();
         inbox::apply(&db, &routes(), second).await;
-        sqlx::query("insert into happened (what) values ('ready')").execute(&db.work).await.unwrap();
+        sqlx::query("insert into happened (what) values ('ready')").execute(&db.work()).await.unwrap();
         inbox::replay(&db, &routes()).await.unwrap();
         assert_eq!(super::happened(&db).await, ["ready", "13", "14"]);
     });
@@ -178,7 +178,7 @@ fn a_fact_that_breaks_its_handler_is_parked_and_the_next_is_heard() {
             assert_eq!(inbox::apply(&db, &breaking, fact).await, Outcome::Handled);
         }
         assert_eq!(super::happened(&db).await, ["heard"]);
-        let parked = dead_letters::parked(&mut db.work.acquire().await.unwrap()).await.unwrap();
+        let parked = dead_letters::parked(&mut db.work().acquire().await.unwrap()).await.unwrap();
         assert_eq!(parked.len(), 1);
     });
 }

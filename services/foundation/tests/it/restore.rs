@@ -10,7 +10,7 @@ struct Head {
 
 async fn head(db: &Db) -> Head {
     let row: (uuid::Uuid, bool) =
-        sqlx::query_as("select log_id, held_at is not null from log_head").fetch_one(&db.work).await.unwrap();
+        sqlx::query_as("select log_id, held_at is not null from log_head").fetch_one(&db.work()).await.unwrap();
     Head { log_id: row.0, held: row.1 }
 }
 
@@ -50,7 +50,7 @@ fn a_restored_database_is_another_log_and_held() {
 }
 
 async fn restored_url(db: &Db) -> String {
-    let name: String = sqlx::query_scalar("select current_database()").fetch_one(&db.work).await.unwrap();
-    let role: String = sqlx::query_scalar("select current_user::text").fetch_one(&db.work).await.unwrap();
+    let name: String = sqlx::query_scalar("select current_database()").fetch_one(&db.work()).await.unwrap();
+    let role: String = sqlx::query_scalar("select current_user::text").fetch_one(&db.work()).await.unwrap();
     servers().await.url(&role, "test", &name).unwrap()
 }

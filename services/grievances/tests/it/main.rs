@@ -57,7 +57,7 @@ async fn hear(db: &Db, grievance: Uuid, whistle: Uuid, facts: &[(i64, State)]) {
 }
 
 async fn state(db: &Db) -> String {
-    sqlx::query_scalar("select state from grievance").fetch_one(&db.work).await.unwrap()
+    sqlx::query_scalar("select state from grievance").fetch_one(&db.work()).await.unwrap()
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn what_was_handed_in_is_graded_once_and_told_to_others() {
         assert!(matches!(again, Err(Error::Refused(_))), "{again:?}");
         let told =
             sqlx::query_scalar("select count(*) from outbox where subject = 'haiqu.grievances.grievance.graded.v1'");
-        let told: i64 = told.fetch_one(&db.work).await.unwrap();
+        let told: i64 = told.fetch_one(&db.work()).await.unwrap();
         assert_eq!(told, 1);
     });
 }

@@ -28,9 +28,7 @@ impl Operations {
             (task, callee)
         });
         let resolved: Vec<_> = resolved.buffer_unordered(AT_ONCE).collect().await;
-        if !resolved.is_empty() {
-            self.db.in_time(self.opened(&resolved)).await?;
-        }
+        self.together(&resolved, |(task, _)| task.id, |operations, some| Box::pin(operations.opened(some))).await;
         Ok(resolved.len())
     }
 

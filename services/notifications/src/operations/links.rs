@@ -47,7 +47,7 @@ impl Operations {
             r#"select assignment_id, ladder_kind, target, due_at, clock_timestamp() as "now!" from message where id = $1"#,
             message
         );
-        let row = row.fetch_optional(&self.db.rpc).await?.ok_or(Error::Link(UNUSABLE))?;
+        let row = row.fetch_optional(&self.db.rpc()).await?.ok_or(Error::Link(UNUSABLE))?;
         let of_unit = match Target::of(&row.target).map_err(sqlx::Error::from)? {
             Target::Duty | Target::Head | Target::Deputy => true,
             Target::DeputyMayor | Target::CentreHead => false,

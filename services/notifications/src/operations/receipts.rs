@@ -1,7 +1,7 @@
 //! Receipts arrive up to 72 h after a message was accepted. One that did not arrive goes to the unit's deputy contact, and
 //! after that alarms the centre.
 
-use foundation::id;
+use foundation::{clock, id};
 use futures::stream::{self, StreamExt as _};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -22,14 +22,14 @@ impl Operations {
         let awaited = self.db.in_time(store::awaited(&self.db)).await?;
         let asked = stream::iter(awaited).map(async |id| (id, self.gateway.find(id).await));
         let found: Vec<_> = asked.buffer_unordered(AT_ONCE).collect().await;
-        if !found.is_empty() {
-            self.db.in_time(self.receipts(&found)).await?;
-        }
+        self.together(&found, |(id, _)| *id, |operations, some| Box::pin(operations.receipts(some))).await;
         Ok(found.len())
     }
 
     async fn receipts(&self, found: &[(Uuid, Found)]) -> Result<(), Error> {
         let mut tx = self.db.begin().await?;
+        // Not by a clock that has jumped: it would end the time in which receipts are asked for.
+        clock::now(&mut tx).await?;
         let mut delivered = Vec::new();
         for (id, found) in found {
             match found {

@@ -3,6 +3,7 @@
 //! least once with a constant id, and once where the gateway's answers are unambiguous.
 
 use std::collections::HashSet;
+use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
@@ -10,6 +11,7 @@ use foundation::db::Chain;
 use foundation::lease::Lease;
 use foundation::outbox::{self, Announcement};
 use foundation::{clock, telemetry};
+use futures::FutureExt as _;
 use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 
@@ -67,7 +69,11 @@ impl Operations {
     pub async fn send(&self, taken: Taken) -> Attempted {
         let span = tracing::info_span!("send sms", otel.kind = "client", effect = %taken.id, rung = taken.rung);
         telemetry::continue_trace(&span, taken.traceparent.as_deref());
-        let outcome = self.attempt(&taken).instrument(span.clone()).await;
+        let attempt = AssertUnwindSafe(self.attempt(&taken)).catch_unwind().instrument(span.clone());
+        let outcome = attempt.await.unwrap_or_else(|_| {
+            tracing::error!(effect = %taken.id, "sending this reminder panicked; it is tried again");
+            Outcome::Again
+        });
         Attempted { taken, outcome, span }
     }
 
@@ -113,18 +119,10 @@ impl Operations {
         texts::sms(taken.kind, taken.text, taken.target, &resolved.matter, &link)
     }
 
-    /// Records what became of these attempts: all at once, or each for itself where one of them cannot be recorded. What is not
-    /// recorded is tried again after its lease, by asking the gateway first.
+    /// Records what became of these attempts. What cannot be recorded is tried again after its lease, by asking the gateway first.
     pub async fn record(&self, attempts: &[Attempted]) {
-        if self.db.in_time(self.record_all(attempts)).await.is_ok() {
-            return;
-        }
-        for attempt in attempts {
-            if let Err(error) = self.db.in_time(self.record_all(std::slice::from_ref(attempt))).await {
-                let effect = attempt.taken.id;
-                tracing::warn!(%effect, error = %Chain(&error), "a reminder is tried again after its lease");
-            }
-        }
+        self.together(attempts, |attempt| attempt.taken.id, |operations, some| Box::pin(operations.record_all(some)))
+            .await;
     }
 
     async fn record_all(&self, attempts: &[Attempted]) -> Result<(), Error> {

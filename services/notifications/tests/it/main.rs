@@ -24,7 +24,7 @@ async fn rung(db: &Db) -> Rung {
         ladder: id::new(),
         kind: Kind::Answer,
         number: 2,
-        due_at: clock::now(&mut db.work.acquire().await.unwrap()).await.unwrap(),
+        due_at: clock::now(&mut db.work().acquire().await.unwrap()).await.unwrap(),
         check_after_ms: 60_000,
         drill: false,
         asked: vec![
@@ -75,13 +75,13 @@ fn what_a_dead_process_had_taken_up_is_free_within_a_second() {
         // Only a session that is older than a lease may say that another process is gone.
         let settled = "select backend_start < clock_timestamp() - interval '4 s' from pg_stat_activity where pid = pg_backend_pid()";
         eventually("the session is old enough", || async {
-            sqlx::query_scalar(settled).fetch_one(&db.work).await.unwrap()
+            sqlx::query_scalar(settled).fetch_one(&db.work()).await.unwrap()
         })
         .await;
         let dying = db::connect(&url, SCHEMA).await.unwrap();
         assert_eq!(take(&dying, 10).await.unwrap().len(), 2);
-        dying.rpc.close().await;
-        dying.work.close().await;
+        dying.rpc().close().await;
+        dying.work().close().await;
         let began = std::time::Instant::now();
         eventually("both are taken up again", || async {
             free_orphans(&db).await.unwrap();
@@ -128,12 +128,12 @@ fn nothing_is_taken_up_while_a_restore_is_held_and_then_the_gateway_is_asked_fir
     run(async {
         let (db, _) = database().await;
         hear(&db, &rung(&db).await).await;
-        sqlx::query("update log_head set held_at = now()").execute(&db.work).await.unwrap();
+        sqlx::query("update log_head set held_at = now()").execute(&db.work()).await.unwrap();
         assert!(take(&db, 10).await.unwrap().is_empty());
         assert!(take_tasks(&db).await.unwrap().is_empty());
-        let leaving: i64 = sqlx::query_scalar("select count(*) from leaving").fetch_one(&db.work).await.unwrap();
+        let leaving: i64 = sqlx::query_scalar("select count(*) from leaving").fetch_one(&db.work()).await.unwrap();
         assert_eq!(leaving, 3, "two reminders and a call wait");
-        sqlx::query("update log_head set held_at = null, doubtful_before = now()").execute(&db.work).await.unwrap();
+        sqlx::query("update log_head set held_at = null, doubtful_before = now()").execute(&db.work()).await.unwrap();
         let taken = take(&db, 10).await.unwrap();
         assert!(taken.len() == 2 && taken.iter().all(|message| message.doubtful));
         hear(&db, &rung(&db).await).await;
@@ -149,7 +149,7 @@ fn a_stale_attempt_neither_ends_a_message_nor_touches_an_accepted_one() {
         hear(&db, &rung(&db).await).await;
         take(&db, 1).await.unwrap();
         let id =
-            sqlx::query_scalar("select id from message where state = 'sending'").fetch_one(&db.work).await.unwrap();
+            sqlx::query_scalar("select id from message where state = 'sending'").fetch_one(&db.work()).await.unwrap();
         let mut tx = db.begin().await.unwrap();
         assert!(!ended(&mut tx, id, 2, State::Superseded).await.unwrap(), "the lease is another's");
         let now = clock::now(&mut tx).await.unwrap();

@@ -1,6 +1,7 @@
 //! Pushing to 阳光+: taken up under a lease (commit), handed over under a constant id, recorded with the receipt (commit).
 //! Whoever takes a case up again first asks 阳光+ whether it has it.
 
+use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
@@ -8,6 +9,7 @@ use foundation::clock::{self, Timestamp};
 use foundation::db::Chain;
 use foundation::lease::Lease;
 use foundation::{outbox, telemetry};
+use futures::FutureExt as _;
 use proto::common::v1::TargetRole;
 use proto::dispatch::v1::directory_service_client::DirectoryServiceClient;
 use proto::dispatch::v1::{ResolveTargetRequest, ResolveTargetResponse};
@@ -18,7 +20,7 @@ use super::Operations;
 use crate::announcements;
 use crate::domain::{Leaving, backoff, leaves};
 use crate::error::Error;
-use crate::platform::{Document, Line, Receipt};
+use crate::platform::{Document, Line, Pushed, Receipt};
 use crate::{store, views};
 
 /// The lease that `store::take` gives. A call to 阳光+ begins in its first half and ends within 2 s, so whoever takes the case up
@@ -69,8 +71,14 @@ impl Operations {
     pub async fn push(&self, taken: Taken) {
         let span = tracing::info_span!("push case", otel.kind = "client", effect = %taken.id);
         telemetry::continue_trace(&span, taken.traceparent.as_deref());
-        if let Err(error) = self.attempt(&taken).instrument(span).await {
-            tracing::warn!(effect = %taken.id, error = %Chain(&error), "a case is pushed again later");
+        match AssertUnwindSafe(self.attempt(&taken)).catch_unwind().instrument(span).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(effect = %taken.id, error = %Chain(&error), "a case is pushed again later");
+            }
+            Err(_) => {
+                tracing::error!(effect = %taken.id, "pushing this case panicked; it is tried again after its lease")
+            }
         }
     }
 
@@ -106,8 +114,9 @@ impl Operations {
             return again(false).await;
         }
         match self.platform.push(&document, lease).await {
-            Some(receipt) => self.db.in_time(self.record(taken, &receipt)).await,
-            None => again(true).await,
+            Pushed::Received(receipt) => self.db.in_time(self.record(taken, &receipt)).await,
+            Pushed::NotTaken => again(true).await,
+            Pushed::NotOffered => again(false).await,
         }
     }
 
@@ -124,7 +133,7 @@ impl Operations {
     }
 
     async fn may_leave(&self, taken: &Taken) -> sqlx::Result<bool> {
-        let now = clock::now(&mut *self.db.work.acquire().await?).await?;
+        let now = clock::now(&mut *self.db.work().acquire().await?).await?;
         let Taken { due_at, fault_after, offered, released, .. } = *taken;
         Ok(leaves(Leaving { due_at, fault_after, offered, released }, now))
     }
@@ -142,7 +151,7 @@ impl Operations {
     }
 
     async fn document(&self, taken: &Taken, matter: ResolveTargetResponse) -> Result<Document, Error> {
-        let timeline = views::timeline(&mut *self.db.work.acquire().await?, taken.whistle, taken.assignment).await?;
+        let timeline = views::timeline(&mut *self.db.work().acquire().await?, taken.whistle, taken.assignment).await?;
         Ok(Document {
             id: taken.id,
             kind: "case",
@@ -182,7 +191,10 @@ impl Operations {
         let may_leave = self.matter(taken.assignment, taken.ladder).await.is_ok();
         let receipt = match self.earlier(taken.id, taken.doubtful).await {
             Found::Receipt(receipt) => Some(receipt),
-            Found::Nothing if may_leave && lease.holds() => self.platform.push(&document, lease).await,
+            Found::Nothing if may_leave && lease.holds() => match self.platform.push(&document, lease).await {
+                Pushed::Received(receipt) => Some(receipt),
+                Pushed::NotTaken | Pushed::NotOffered => None,
+            },
             Found::Nothing | Found::Unknown => None,
         };
         let recorded = async {

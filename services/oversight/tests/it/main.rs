@@ -24,7 +24,7 @@ async fn case(db: &Db) -> NewCase {
         assignment: id::new(),
         ladder: id::new(),
         unit: id::new(),
-        due_at: clock::now(&mut db.work.acquire().await.unwrap()).await.unwrap(),
+        due_at: clock::now(&mut db.work().acquire().await.unwrap()).await.unwrap(),
         platform_fault_after_ms: 300_000,
         drill: false,
     }
@@ -101,12 +101,12 @@ fn only_what_the_platform_did_not_take_is_its_own_delay() {
         let db = database().await;
         open(&db, &case(&db).await).await;
         let offered = async || {
-            sqlx::query("update case_file set attempt_at = now() - interval '1 s'").execute(&db.work).await.unwrap();
+            sqlx::query("update case_file set attempt_at = now() - interval '1 s'").execute(&db.work()).await.unwrap();
             let taken = take(&db, 10).await.unwrap().remove(0);
             (taken.offered, taken.doubtful)
         };
         assert_eq!(offered().await, (false, false));
-        let id = sqlx::query_scalar("select id from case_file").fetch_one(&db.work).await.unwrap();
+        let id = sqlx::query_scalar("select id from case_file").fetch_one(&db.work()).await.unwrap();
         again(&db, id, 1, chrono::TimeDelta::zero(), false).await.unwrap();
         assert_eq!(offered().await, (false, true), "we failed before it was offered");
         again(&db, id, 2, chrono::TimeDelta::zero(), true).await.unwrap();
@@ -119,9 +119,9 @@ fn nothing_is_taken_up_while_a_restore_is_held() {
     run(async {
         let db = database().await;
         open(&db, &case(&db).await).await;
-        sqlx::query("update log_head set held_at = now()").execute(&db.work).await.unwrap();
+        sqlx::query("update log_head set held_at = now()").execute(&db.work()).await.unwrap();
         assert!(take(&db, 10).await.unwrap().is_empty());
-        sqlx::query("update log_head set held_at = null, doubtful_before = now()").execute(&db.work).await.unwrap();
+        sqlx::query("update log_head set held_at = null, doubtful_before = now()").execute(&db.work()).await.unwrap();
         assert!(
             take(&db, 10).await.unwrap().remove(0).doubtful,
             "it may have left before the restore: 阳光+ is asked first"

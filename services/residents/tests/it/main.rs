@@ -28,7 +28,7 @@ fn a_registered_resident_is_told_of_without_a_name() {
         db.commit(tx).await.unwrap();
         assert_eq!((shown.display_name.as_str(), shown.area.as_str()), ("李阿姨", "150302004001"));
         let facts: Vec<(String, Vec<u8>)> =
-            sqlx::query_as("select subject, payload from outbox").fetch_all(&db.work).await.unwrap();
+            sqlx::query_as("select subject, payload from outbox").fetch_all(&db.work()).await.unwrap();
         assert_eq!(facts.len(), 1);
         assert_eq!(facts[0].0, "haiqu.residents.resident.registered.v1");
         assert!(!String::from_utf8_lossy(&facts[0].1).contains("李阿姨"));
@@ -43,7 +43,7 @@ fn a_registration_that_is_rolled_back_is_told_to_nobody() {
         operations::register(&mut tx, &Caller::anyone(), &resident).await.unwrap();
         tx.rollback().await.unwrap();
         let left: i64 = sqlx::query_scalar("select (select count(*) from outbox) + (select count(*) from resident)")
-            .fetch_one(&db.work)
+            .fetch_one(&db.work())
             .await
             .unwrap();
         assert_eq!(left, 0);
