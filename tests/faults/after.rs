@@ -66,6 +66,9 @@ pub async fn heard(stack: &Stack) -> anyhow::Result<bool> {
     Ok(true)
 }
 
+/// A fact: its id, what it is about, when it was stated.
+type Fact = (Uuid, String, DateTime<Utc>);
+
 /// I9: every consumer's inbox holds every event it subscribes to, done or parked.
 async fn unheard(stack: &Stack) -> anyhow::Result<Vec<Violation>> {
     let began = tokio::time::Instant::now();
@@ -79,24 +82,28 @@ async fn unheard(stack: &Stack) -> anyhow::Result<Vec<Violation>> {
                 }
                 local::pause(Duration::from_millis(500)).await;
             };
-            found.extend(missing.first().map(|event| Violation {
+            found.extend(missing.first().map(|(event, aggregate, at)| Violation {
                 invariant: "I9",
-                what: format!("{consumer} lacks {} facts {}, the first is {event}", missing.len(), topic.subject),
+                what: format!(
+                    "{consumer} lacks {} facts {}, the first is {event} about {aggregate} of {at}",
+                    missing.len(),
+                    topic.subject
+                ),
             }));
         }
     }
     Ok(found)
 }
 
-async fn missing(stack: &Stack, publisher: &str, subject: &str, consumer: &str) -> anyhow::Result<Vec<Uuid>> {
-    let stated = "select event_id from outbox where subject = $1 order by id";
-    let stated: Vec<Uuid> =
-        sqlx::query_scalar(stated).bind(subject).fetch_all(&mut connect(stack, publisher).await?).await?;
+async fn missing(stack: &Stack, publisher: &str, subject: &str, consumer: &str) -> anyhow::Result<Vec<Fact>> {
+    let stated = "select event_id, aggregate_id, occurred_at from outbox where subject = $1 order by id";
+    let stated: Vec<Fact> =
+        sqlx::query_as(stated).bind(subject).fetch_all(&mut connect(stack, publisher).await?).await?;
     let heard = "select event_id from inbox where subject = $1 and consumer = $2";
     let heard: Vec<Uuid> =
         sqlx::query_scalar(heard).bind(subject).bind(consumer).fetch_all(&mut connect(stack, consumer).await?).await?;
     let heard: HashSet<Uuid> = heard.into_iter().collect();
-    Ok(stated.into_iter().filter(|event| !heard.contains(event)).collect())
+    Ok(stated.into_iter().filter(|(event, ..)| !heard.contains(event)).collect())
 }
 
 /// I2: a rung happens once, so it is stated once; what hearers make of it has a name and would hide a second one.

@@ -21,19 +21,26 @@ pub struct Bug {
     pub patch: &'static str,
     /// The fault that brings it to light.
     pub fault: &'static str,
+    /// The invariant that it breaks.
+    pub breaks: &'static str,
 }
 
 /// The bugs that the judge must name.
 pub const SEEDED: &[Bug] = &[
-    Bug { name: "inbox-guard-off", patch: include_str!("bugs/inbox-guard-off.patch"), fault: "F18" },
-    Bug { name: "done-before-commit", patch: include_str!("bugs/done-before-commit.patch"), fault: "F9" },
-    Bug { name: "log-by-id", patch: include_str!("bugs/log-by-id.patch"), fault: "F0" },
-    Bug { name: "catch-up-off", patch: include_str!("bugs/catch-up-off.patch"), fault: "F4" },
-    Bug { name: "rung-uniqueness-dropped", patch: include_str!("bugs/rung-uniqueness-dropped.patch"), fault: "F0" },
+    // What it names is named for good, so that hearing twice does no harm; forgetting what was heard does.
+    bug("inbox-guard-off", include_str!("bugs/inbox-guard-off.patch"), "F18", "I9"),
+    bug("done-before-commit", include_str!("bugs/done-before-commit.patch"), "F9", "I2"),
+    bug("log-by-id", include_str!("bugs/log-by-id.patch"), "F0", "I2"),
+    bug("catch-up-off", include_str!("bugs/catch-up-off.patch"), "F4", "I2"),
+    bug("rung-uniqueness-dropped", include_str!("bugs/rung-uniqueness-dropped.patch"), "F0", "I2"),
 ];
 
 /// Dies by itself at the points where a death is worst; the fault that needs it strikes by running it.
-pub const FAIL_POINTS: Bug = Bug { name: "fail-points", patch: include_str!("bugs/fail-points.patch"), fault: "F1p" };
+pub const FAIL_POINTS: Bug = bug("fail-points", include_str!("bugs/fail-points.patch"), "F1p", "");
+
+const fn bug(name: &'static str, patch: &'static str, fault: &'static str, breaks: &'static str) -> Bug {
+    Bug { name, patch, fault, breaks }
+}
 
 /// Builds the program with this patch; returns where it is.
 pub async fn build(name: &str, patch: &str) -> anyhow::Result<PathBuf> {

@@ -57,6 +57,11 @@ impl Window {
     pub fn touches(&self, due: DateTime<Utc>, came: DateTime<Utc>) -> bool {
         due <= self.ended + self.heals && came >= self.from
     }
+
+    /// Until when what was due then may come, if it was to come by `by` before this fault struck.
+    pub fn extends(&self, due: DateTime<Utc>, by: DateTime<Utc>) -> bool {
+        due <= self.ended + self.heals && by >= self.from
+    }
 }
 
 /// The ladder that the run loaded.

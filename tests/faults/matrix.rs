@@ -23,10 +23,10 @@ pub struct Arguments {
     #[arg(long)]
     pub seed: Option<u64>,
     /// How long the load of a row lasts.
-    #[arg(long, default_value_t = 1.5)]
+    #[arg(long, default_value_t = 2.3)]
     pub minutes: f64,
     /// Whistles a second.
-    #[arg(long, default_value_t = 50.0)]
+    #[arg(long, default_value_t = 30.0)]
     pub rate: f64,
     /// Skip the rows that have held already under this seed.
     #[arg(long)]
@@ -73,7 +73,10 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             continue;
         }
         local::progress(&format!("{} {}", fault.id, fault.name));
-        let row = row::run(fault, &plan).await.with_context(|| fault.id.to_owned())?;
+        let row = match row::run(fault, &plan).await {
+            Ok(row) => row,
+            Err(error) => Row::failed(fault, seed, &error),
+        };
         print(&format!("{}\n{}", heading(), line(&row)));
         row.violations.iter().for_each(|violation| print(&format!("    {violation}")));
         rows.insert(fault.id.to_owned(), row);
@@ -149,6 +152,7 @@ fn heading() -> String {
         "rungs p50/p99 ms",
         "outside p50/p99 ms",
         "healed ms",
+        "of ms",
         "holds",
     ];
     format!("| {} |\n|{}", columns.join(" | "), "---|".repeat(columns.len()))
@@ -157,9 +161,9 @@ fn heading() -> String {
 fn line(row: &Row) -> String {
     let [lost, doubled, early] = row.wrong;
     let ([p50, p99], [rung_p50, rung_p99]) = (row.outside_ms, row.rungs_ms);
-    let holds = if row.holds() { "yes".to_owned() } else { format!("no, {} violations", row.violated) };
+    let holds = if row.holds() { "yes".to_owned() } else { format!("no: {:?}", row.invariants) };
     format!(
-        "| {} | {} | {} | {} | {} {} | {} | {lost} | {doubled} | {early} | {} | {rung_p50}/{rung_p99} | {p50}/{p99} | {} | {holds} |",
+        "| {} | {} | {} | {} | {} {} | {} | {lost} | {doubled} | {early} | {} | {rung_p50}/{rung_p99} | {p50}/{p99} | {} | {} | {holds} |",
         row.fault,
         row.name,
         row.seed,
@@ -168,6 +172,7 @@ fn line(row: &Row) -> String {
         row.struck_what,
         row.effects,
         row.latest_ms,
-        row.healed_ms
+        row.healed_ms,
+        row.heals_ms
     )
 }

@@ -1,12 +1,13 @@
 //! One row of the matrix: a fresh rig, the load, the fault, healing, the judge.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
 use local::people::{Somebody, channel, request_id};
-use local::stack::Stack;
+use local::stack::{Replica, Stack};
 use local::verdict::ladder;
 use proto::oversight::v1::case_service_client::CaseServiceClient;
 use proto::oversight::v1::{CaseState, ListCasesRequest, ReleaseCaseRequest};
@@ -16,12 +17,12 @@ use serde::{Deserialize, Serialize};
 use sqlx::{Connection as _, PgConnection};
 use tokio::sync::watch;
 
-use super::checker::{Evidence, Judgement, Violation, judge, percentile};
+use super::checker::{Evidence, Judgement, Violation, by_invariant, judge, percentile};
 use super::driver::{Driver, Load};
 use super::history::{History, Ladder};
 use super::people::{People, load_policy};
 use super::rig::Rig;
-use super::strikes::{Fault, Field, Needs, Struck};
+use super::strikes::{Fault, Field, Needs, Struck, died_at};
 use super::{after, bugs};
 
 /// A row must have had at least so many whistles.
@@ -75,9 +76,20 @@ pub struct Row {
     pub violations: Vec<String>,
     /// How many there are.
     pub violated: usize,
+    /// How many of each invariant.
+    pub invariants: BTreeMap<String, usize>,
+    /// How soon healing must be over, milliseconds.
+    pub heals_ms: i64,
 }
 
 impl Row {
+    /// One that could not be run to its end, or found by itself that it does not hold.
+    pub fn failed(fault: &Fault, seed: u64, error: &anyhow::Error) -> Row {
+        let (struck, found) = (Struck::default(), Judgement::default());
+        let violations = vec![format!("{error:#}")];
+        Row { violations, violated: 1, ..row(fault, seed, 0, &struck, &found, &[]) }
+    }
+
     /// Whether it holds.
     pub fn holds(&self) -> bool {
         self.violated == 0 && self.struck > 0 && self.whistles >= WHISTLES
@@ -104,20 +116,23 @@ async fn judged(fault: &Fault, plan: &Plan, rig: &mut Rig) -> anyhow::Result<Row
         fault_after: TimeDelta::seconds(40),
     };
     let policy = load_policy(&rig.stack, hour, (ladder.check_after, ladder.fault_after)).await?;
-    let people = Arc::new(People::enter(&rig.stack, plan.whistles).await?);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of whistles is small")]
+    let whistles = plan.whistles.max((fault.span * plan.rate) as usize);
+    let people = Arc::new(People::enter(&rig.stack, whistles).await?);
     let storm = fault.needs == Needs::Storm;
-    let load = Load { whistles: plan.whistles, rate: plan.rate, hour, seed: plan.seed, storm };
+    let load = Load { whistles, rate: plan.rate, hour, seed: plan.seed, storm };
     let driver = Driver::new(&rig.stack, load, policy, people)?;
     let (stop, watched) = watch::channel(false);
     let idle = tokio::spawn(idle_in_transaction(rig.stack.servers.postgres_url.clone(), watched));
     #[expect(clippy::cast_precision_loss, reason = "a count of whistles is small")]
-    let span = Duration::from_secs_f64(plan.whistles as f64 / plan.rate);
+    let span = Duration::from_secs_f64(whistles as f64 / plan.rate);
+    let heals = TimeDelta::seconds(fault.heals);
     let mut rng = StdRng::seed_from_u64(plan.seed);
     let running = tokio::spawn({
         let driver = driver.clone();
         async move { driver.run().await }
     });
-    let struck = (fault.strike)(&mut Field { rig: &mut *rig, driver: &driver, rng: &mut rng, span }).await?;
+    let struck = (fault.strike)(&mut Field { rig: &mut *rig, driver: &driver, rng: &mut rng, span, heals }).await?;
     let mut history = running.await?;
     heal(&rig.stack, &mut history).await?;
     stop.send_replace(true);
@@ -131,16 +146,24 @@ async fn judged(fault: &Fault, plan: &Plan, rig: &mut Rig) -> anyhow::Result<Row
     let mut found = judge(&history, &ladder, &evidence);
     found.violations.extend(after::violations(&rig.stack, &history).await?);
     found.violations.extend(idle.await?);
+    found.violations.extend(died(&rig.stack));
     let rungs = after::rung_lateness(&rig.stack, &rig.windows).await?;
-    Ok(row(fault, plan, history.whistles.len(), &struck, &found, &rungs))
+    Ok(row(fault, plan.seed, history.whistles.len(), &struck, &found, &rungs))
 }
 
-fn row(fault: &Fault, plan: &Plan, whistles: usize, struck: &Struck, found: &Judgement, rungs: &[TimeDelta]) -> Row {
+/// Processes that died though nobody killed them.
+fn died(stack: &Stack) -> Vec<Violation> {
+    let own = |replica: &&Replica| replica.died_by_itself() > died_at(std::slice::from_ref(replica)).len();
+    let died = stack.replicas.iter().filter(own);
+    died.map(|replica| Violation { invariant: "alive", what: format!("{} died by itself", replica.service) }).collect()
+}
+
+fn row(fault: &Fault, seed: u64, whistles: usize, struck: &Struck, found: &Judgement, rungs: &[TimeDelta]) -> Row {
     let both = |times: &[TimeDelta]| [50, 99].map(|percent| percentile(times, percent).num_milliseconds());
     Row {
         fault: fault.id.into(),
         name: fault.name.into(),
-        seed: plan.seed,
+        seed,
         whistles,
         struck: struck.count,
         struck_what: struck.what.into(),
@@ -152,6 +175,8 @@ fn row(fault: &Fault, plan: &Plan, whistles: usize, struck: &Struck, found: &Jud
         healed_ms: found.healed.num_milliseconds(),
         violations: found.violations.iter().take(5).map(ToString::to_string).collect(),
         violated: found.violations.len(),
+        invariants: by_invariant(&found.violations),
+        heals_ms: fault.heals * 1000,
     }
 }
 

@@ -16,6 +16,8 @@ use futures::future::BoxFuture;
 use rand::rngs::StdRng;
 
 use super::driver::Driver;
+pub use processes::died_at;
+
 use super::history::Window;
 use super::rig::Rig;
 
@@ -29,6 +31,8 @@ pub struct Field<'f> {
     pub rng: &'f mut StdRng,
     /// How long the load lasts.
     pub span: Duration,
+    /// How long healing may take.
+    pub heals: TimeDelta,
 }
 
 /// What a fault hit.
@@ -54,6 +58,10 @@ pub struct Fault {
     pub strike: Strike,
     /// What it needs beside the usual.
     pub needs: Needs,
+    /// Seconds within which what was struck must have healed, as agreed or less.
+    pub heals: i64,
+    /// Seconds that the load must last for it at least.
+    pub span: f64,
 }
 
 /// What a row needs beside the usual.
@@ -79,35 +87,35 @@ pub enum Needs {
 
 /// Every row, in its order.
 pub const FAULTS: &[Fault] = &[
-    row("F0", "no fault: the control", processes::nothing, Needs::Nothing),
-    row("F1", "kill -9 any service", processes::kill_any, Needs::Nothing),
-    row("F1p", "death at named points", processes::fail_points, Needs::FailPoints),
-    row("F2", "kill -9 all services at once", processes::kill_all, Needs::Nothing),
-    row("F3", "NATS killed, stopped", servers::nats_gone, Needs::Nothing),
-    row("F4", "JetStream store deleted", messages::store_deleted, Needs::Nothing),
-    row("F5", "JetStream store rolled back", messages::store_rolled_back, Needs::Nothing),
-    row("F6", "power cut of NATS", servers::nats_power_cut, Needs::NatsDisk),
-    row("F7", "power cut of Postgres", servers::postgres_power_cut, Needs::PostgresDisk),
-    row("F9", "Postgres killed, backends terminated", servers::postgres_killed, Needs::Nothing),
-    row("F10", "Postgres away for minutes", servers::postgres_away, Needs::Nothing),
-    row("F11", "SIGSTOP 13 to 20 s", processes::paused, Needs::Nothing),
-    row("F12", "links cut, half-open, one-way, slow", links::broken, Needs::Links),
-    row("F13", "cancellation storm", processes::storm, Needs::Storm),
-    row("F14", "a long transaction elsewhere", servers::long_transaction, Needs::Nothing),
-    row("F15", "disk full under NATS", servers::nats_disk_full, Needs::NatsDisk),
-    row("F15p", "disk full under Postgres", servers::postgres_disk_full, Needs::PostgresDisk),
-    row("F16", "Postgres's clock jumps", clock::jumped, Needs::Clock),
-    row("F18", "events injected again", messages::injected_again, Needs::Nothing),
-    row("F19", "SMS gateway misbehaves", outside::gateway, Needs::Nothing),
-    row("F20", "阳光+ down for a day", outside::platform, Needs::Nothing),
-    row("F22", "durable consumers paused, deleted", messages::consumers_gone, Needs::Nothing),
-    row("F23", "rapid reset, header flood, compression bomb", attacks::flood, Needs::Nothing),
-    row("F25", "dispatch restored into a new cluster", servers::dispatch_restored, Needs::Turn),
-    row("F26", "failover to a synchronous standby", failover::promoted, Needs::Nothing),
+    row("F0", "no fault: the control", processes::nothing, Needs::Nothing, 0),
+    row("F1", "kill -9 any service", processes::kill_any, Needs::Nothing, 1),
+    row("F1p", "death at named points", processes::fail_points, Needs::FailPoints, 2),
+    row("F2", "kill -9 all services at once", processes::kill_all, Needs::Nothing, 3),
+    row("F3", "NATS killed, stopped", servers::nats_gone, Needs::Nothing, 5),
+    row("F4", "JetStream store deleted", messages::store_deleted, Needs::Nothing, 20),
+    row("F5", "JetStream store rolled back", messages::store_rolled_back, Needs::Nothing, 20),
+    row("F6", "power cut of NATS", servers::nats_power_cut, Needs::NatsDisk, 20),
+    row("F7", "power cut of Postgres", servers::postgres_power_cut, Needs::PostgresDisk, 12),
+    row("F9", "Postgres killed, backends terminated", servers::postgres_killed, Needs::Nothing, 2),
+    row("F10", "Postgres away for minutes", servers::postgres_away, Needs::Nothing, 60),
+    Fault { span: 140.0, ..row("F11", "SIGSTOP 13 to 15 s", processes::paused, Needs::Nothing, 5) },
+    Fault { span: 140.0, ..row("F12", "links cut, half-open, one-way, slow", links::broken, Needs::Links, 10) },
+    row("F13", "cancellation storm", processes::storm, Needs::Storm, 0),
+    row("F14", "a long transaction elsewhere", servers::long_transaction, Needs::Nothing, 0),
+    row("F15", "disk full under NATS", servers::nats_disk_full, Needs::NatsDisk, 30),
+    row("F15p", "disk full under Postgres", servers::postgres_disk_full, Needs::PostgresDisk, 30),
+    row("F16", "Postgres's clock jumps", clock::jumped, Needs::Clock, 12),
+    row("F18", "events injected again", messages::injected_again, Needs::Nothing, 0),
+    row("F19", "SMS gateway misbehaves", outside::gateway, Needs::Nothing, 40),
+    row("F20", "阳光+ down for a day", outside::platform, Needs::Nothing, 60),
+    row("F22", "durable consumers paused, deleted", messages::consumers_gone, Needs::Nothing, 6),
+    row("F23", "rapid reset, header flood, compression bomb", attacks::flood, Needs::Nothing, 0),
+    row("F25", "dispatch restored into a new cluster", servers::dispatch_restored, Needs::Turn, 40),
+    row("F26", "failover to a synchronous standby", failover::promoted, Needs::Nothing, 10),
 ];
 
-const fn row(id: &'static str, name: &'static str, strike: Strike, needs: Needs) -> Fault {
-    Fault { id, name, strike, needs }
+const fn row(id: &'static str, name: &'static str, strike: Strike, needs: Needs, heals: i64) -> Fault {
+    Fault { id, name, strike, needs, heals, span: 60.0 }
 }
 
 impl Fault {
@@ -124,22 +132,9 @@ impl Field<'_> {
         local::pause(Duration::from_secs_f64(seconds)).await;
     }
 
-    /// Remembers that a fault struck from then until now, with the time that healing may take.
-    pub fn window(&mut self, from: DateTime<Utc>, heals: Duration) {
-        let heals = TimeDelta::from_std(heals).unwrap_or_default();
-        self.rig.windows.push(Window { from, ended: local::now(), heals });
-    }
-}
-
-impl Field<'_> {
-    /// Remembers when processes died, each as a fault of its own; returns how many.
-    pub fn deaths(&mut self, heals: Duration) -> u64 {
-        let died: Vec<_> = self.rig.stack.replicas.iter().flat_map(|replica| replica.deaths()).collect();
-        let heals = TimeDelta::from_std(heals).unwrap_or_default();
-        // It is started again at once, and ready within a second.
-        let window = |at: &DateTime<Utc>| Window { from: *at, ended: *at + TimeDelta::seconds(1), heals };
-        self.rig.windows.extend(died.iter().map(window));
-        died.len() as u64
+    /// Remembers that a fault struck from then until now.
+    pub fn window(&mut self, from: DateTime<Utc>) {
+        self.rig.windows.push(Window { from, ended: local::now(), heals: self.heals });
     }
 }
 

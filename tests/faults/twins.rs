@@ -18,7 +18,7 @@ pub async fn seeded(plan: &Plan) -> anyhow::Result<ExitCode> {
     let mut twins = BTreeMap::new();
     let mut missed = Vec::new();
     for bug in bugs::SEEDED {
-        if !caught(bug.name, bug.patch, &[bug.fault], plan, &mut twins).await? {
+        if !caught(bug.name, bug.patch, Some(bug.breaks), &[bug.fault], plan, &mut twins).await? {
             missed.push(bug.name);
         }
     }
@@ -29,7 +29,7 @@ pub async fn seeded(plan: &Plan) -> anyhow::Result<ExitCode> {
 pub async fn given(patch: &str, faults: &[String], plan: &Plan) -> anyhow::Result<ExitCode> {
     let named: Vec<&str> = faults.iter().map(String::as_str).collect();
     let faults = if named.is_empty() { &LIKELY[..] } else { &named };
-    let caught = caught("given-patch", patch, faults, plan, &mut BTreeMap::new()).await?;
+    let caught = caught("given-patch", patch, None, faults, plan, &mut BTreeMap::new()).await?;
     Ok(ended(if caught { &[] } else { &["the given patch"] }))
 }
 
@@ -45,6 +45,7 @@ fn ended(missed: &[&str]) -> ExitCode {
 async fn caught(
     name: &str,
     patch: &str,
+    breaks: Option<&str>,
     faults: &[&str],
     plan: &Plan,
     twins: &mut BTreeMap<String, Row>,
@@ -54,7 +55,8 @@ async fn caught(
         let fault = find(id)?;
         local::progress(&format!("{name}, under {id}"));
         let with = row::run(fault, &broken).await.with_context(|| format!("{name}, under {id}"))?;
-        if with.violated == 0 {
+        if breaks.map_or(with.violated == 0, |invariant| !with.invariants.contains_key(invariant)) {
+            print(&format!("{name}, {id}: violations {:?}", with.invariants));
             continue;
         }
         if !twins.contains_key(*id) {
@@ -63,14 +65,14 @@ async fn caught(
         }
         let without = &twins[*id];
         print(&format!(
-            "{name}, {id}, seed {}: with {} violations, without {}",
-            plan.seed, with.violated, without.violated
+            "{name}, {id}, seed {}: with {} violations {:?}, without {}",
+            plan.seed, with.violated, with.invariants, without.violated
         ));
         with.violations.iter().take(1).for_each(|first| print(&format!("    {first}")));
         without.violations.iter().for_each(|wrong| print(&format!("    without it: {wrong}")));
         return Ok(without.violated == 0 && without.struck > 0);
     }
-    print(&format!("{name}: no invariant was violated under {}", faults.join(" ")));
+    print(&format!("{name}: {} was not violated under {}", breaks.unwrap_or("no invariant"), faults.join(" ")));
     Ok(false)
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -64,12 +65,18 @@ pub struct Replica {
     /// Its pid now; 0 while it is being started.
     pub pid: Arc<Mutex<u32>>,
     deaths: Arc<Mutex<Vec<DateTime<Utc>>>>,
+    killed: Arc<AtomicUsize>,
 }
 
 impl Replica {
     /// When it died.
     pub fn deaths(&self) -> Vec<DateTime<Utc>> {
         self.deaths.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How often it died though nobody killed it.
+    pub fn died_by_itself(&self) -> usize {
+        self.deaths().len().saturating_sub(self.killed.load(Ordering::Relaxed))
     }
 }
 
@@ -172,6 +179,7 @@ impl Stack {
 pub async fn kill(replica: &Replica) {
     let pid = *replica.pid.lock().unwrap_or_else(PoisonError::into_inner);
     if pid != 0 {
+        replica.killed.fetch_add(1, Ordering::Relaxed);
         process::signal("KILL", pid).await;
     }
 }
@@ -227,7 +235,14 @@ fn addresses(servers: &Servers, replicas: usize) -> anyhow::Result<Vec<Replica>>
         for number in 1..=replicas {
             let address = format!("http://127.0.0.1:{}", free_port()?);
             let log = servers.folder.join(format!("logs/{service}-{number}.log"));
-            all.push(Replica { service, address, log, pid: Arc::default(), deaths: Arc::default() });
+            all.push(Replica {
+                service,
+                address,
+                log,
+                pid: Arc::default(),
+                deaths: Arc::default(),
+                killed: Arc::default(),
+            });
         }
     }
     Ok(all)

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use sqlx::PgConnection;
 
 use crate::bus::{Bus, Fact};
 use crate::db::Db;
@@ -47,30 +48,34 @@ pub async fn run(db: Db, bus: Bus, stop: Stop) -> anyhow::Result<()> {
 
 async fn pass(db: &Db, bus: &Bus) -> anyhow::Result<()> {
     let (head, mut cursor) = outbox::place(db).await?;
+    if cursor == head || !bus.connected() {
+        return Ok(());
+    }
+    let mut connection = db.in_time(db.work().acquire()).await?;
     while cursor < head && bus.connected() {
-        cursor = publish(db, bus, cursor, head).await?;
+        cursor = publish(db, &mut connection, bus, cursor, head).await?;
     }
     Ok(())
 }
 
 /// Publishes a batch of what is past the cursor; returns where that ends.
-async fn publish(db: &Db, bus: &Bus, cursor: i64, head: i64) -> anyhow::Result<i64> {
-    let facts = db.in_time(past(db, cursor)).await?;
+async fn publish(db: &Db, tx: &mut PgConnection, bus: &Bus, cursor: i64, head: i64) -> anyhow::Result<i64> {
+    let facts = db.in_time(past(tx, cursor)).await?;
     let last = facts.last().map_or(head, |fact| fact.position);
     bus.publish(facts).await?;
     let moved = sqlx::query!("update relay set cursor = $2 where cursor = $1", cursor, last);
-    db.in_time(moved.execute(&db.work())).await?;
+    db.in_time(moved.execute(tx)).await?;
     Ok(last)
 }
 
-async fn past(db: &Db, cursor: i64) -> sqlx::Result<Vec<Fact>> {
+async fn past(tx: &mut PgConnection, cursor: i64) -> sqlx::Result<Vec<Fact>> {
     let rows = sqlx::query!(
         r#"select position as "position!", event_id, subject, aggregate_id, payload, traceparent, occurred_at
            from outbox where position > $1 order by position limit $2"#,
         cursor,
         BATCH
     )
-    .fetch_all(&db.work())
+    .fetch_all(tx)
     .await?;
     let facts = rows.into_iter().map(|row| Fact {
         id: row.event_id,

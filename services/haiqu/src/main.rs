@@ -100,7 +100,12 @@ impl Database {
     }
 }
 
-#[tokio::main]
+/// Half the work of a service is making and dropping small things.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+// A service waits for Postgres most of the time: one thread does it without waking another, and more work means more replicas.
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let ran = match Arguments::parse().command {
         Command::Residents(args) => residents::run(config::parse("haiqu residents", args.rest)),

@@ -46,14 +46,12 @@ pub(crate) struct Resolved {
     pub contact: Option<Contact>,
 }
 
+/// What is done with some of what was taken up.
+type Work<T> = for<'a> fn(&'a Operations, &'a [T]) -> BoxFuture<'a, Result<(), Error>>;
+
 impl Operations {
     /// Does this for all at once, or for each alone where one of them cannot be done: that one is taken up again after its lease.
-    pub(crate) async fn together<T>(
-        &self,
-        all: &[T],
-        effect: fn(&T) -> Uuid,
-        work: for<'a> fn(&'a Operations, &'a [T]) -> BoxFuture<'a, Result<(), Error>>,
-    ) {
+    pub(crate) async fn together<T>(&self, all: &[T], effect: fn(&T) -> Uuid, work: Work<T>) {
         if all.is_empty() || self.db.in_time(work(self, all)).await.is_ok() {
             return;
         }

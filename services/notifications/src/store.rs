@@ -281,14 +281,16 @@ pub async fn task_again(tx: &mut PgConnection, id: Uuid, after: TimeDelta) -> sq
 
 /// Frees what a process took up that is gone: Postgres sees no session of it any more; and what would wait for minutes, for which
 /// there is no lease and no pause: a clock wrote it that has been put right since. Leases younger than half a second stay,
-/// and a session younger than a lease frees nothing: where the server has just started, or was just promoted, others may live
+/// and nothing is freed for the time of a lease where the server has just started, or may just have been promoted: others may live
 /// and still be connecting.
 pub async fn free_orphans(db: &Db) -> sqlx::Result<()> {
     let mut connection = db.work().acquire().await?;
     clock::now(&mut connection).await?;
     sqlx::query!(
         "with alive as materialized (select application_name from pg_stat_activity where application_name is not null),
-              server as (select backend_start < clock_timestamp() - interval '4 s' as settled
+              server as (select pg_postmaster_start_time() < clock_timestamp() - interval '4 s'
+                             and (pg_last_wal_replay_lsn() is null
+                                  or backend_start < clock_timestamp() - interval '4 s') as settled
                           from pg_stat_activity where pid = pg_backend_pid()),
               righted as (
              update call_task set attempt_at = clock_timestamp() where state = 'resolving'

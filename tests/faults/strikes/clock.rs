@@ -1,7 +1,5 @@
 //! F16: Postgres's clock jumps an hour ahead. It is detected, ops is alarmed, rungs wait; the clock is put right, and ops says go.
 
-use std::time::Duration;
-
 use futures::future::BoxFuture;
 use local::people::{Somebody, channel, request_id};
 use local::stack::SERVICES;
@@ -28,7 +26,7 @@ pub fn jumped<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Stru
         for service in SERVICES {
             release(field, service).await?;
         }
-        field.window(from, Duration::from_secs(12));
+        field.window(from);
         Ok(Struck { count: waiting, what: "rungs that fell due" })
     })
 }

@@ -1,7 +1,5 @@
 //! F26: the server is lost, and its synchronous standby takes its place.
 
-use std::time::Duration;
-
 use anyhow::Context as _;
 use futures::future::BoxFuture;
 use local::people::{Somebody, channel};
@@ -18,7 +16,7 @@ pub fn promoted<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<St
         let made = local::now();
         let standby = synchronous_standby(&field.rig.stack.servers).await?;
         // Copying the whole server takes its share of the machine.
-        field.window(made, Duration::from_secs(4));
+        field.window(made);
         field.wait(8.0).await;
         let (from, in_flight) = (local::now(), field.driver.in_flight() as u64);
         let lost = field.rig.stack.servers.postgres.take().context("no Postgres of our own")?;
@@ -26,7 +24,7 @@ pub fn promoted<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<St
         field.rig.stack.servers.postgres = Some(standby.take_over(&lost).await?);
         let mut superuser = field.rig.stack.servers.superuser("postgres").await?;
         execute(&mut superuser, "select pg_promote()".into()).await?;
-        field.window(from, Duration::from_secs(10));
+        field.window(from);
         field.wait(10.0).await;
         nothing_held(field).await?;
         Ok(Struck { count: in_flight, what: "calls under way" })

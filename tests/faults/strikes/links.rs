@@ -20,15 +20,16 @@ pub fn broken<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Stru
         let servers = field.rig.stack.servers.addresses()?;
         turns.sort_by_key(|(hop, _)| !servers.contains(hop));
         for (hop, kind) in turns {
-            if began.elapsed() + Duration::from_secs(14) > field.span {
+            if began.elapsed() + Duration::from_secs(8) > field.span {
                 break;
             }
             let from = local::now();
             hit += field.rig.link(hop, kind) as u64;
             field.wait(4.0).await;
             field.rig.link(hop, Link::Good);
-            field.window(from, Duration::from_secs(10));
-            field.wait(2.0).await;
+            field.window(from);
+            // Until it has healed: the next break excuses nothing of this one's.
+            field.wait(10.5).await;
         }
         Ok(Struck { count: hit, what: "connections" })
     })

@@ -25,7 +25,7 @@ pub fn store_deleted<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Resu
         std::fs::remove_dir_all(&nats.data)?;
         nats.start().await?;
         sleep_hearers(field, "CONT").await;
-        field.window(from, Duration::from_secs(20));
+        field.window(from);
         Ok(Struck { count: waiting, what: "facts not consumed" })
     })
 }
@@ -47,7 +47,7 @@ pub fn store_rolled_back<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::
         std::fs::remove_dir_all(&nats.data)?;
         std::fs::rename(&older, &nats.data)?;
         nats.start().await?;
-        field.window(from, Duration::from_secs(20));
+        field.window(from);
         Ok(Struck { count: facts(field).await?.abs_diff(before), what: "facts rolled back" })
     })
 }
@@ -99,11 +99,11 @@ pub fn consumers_gone<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Res
                 let stream = context.get_stream("HAIQU").await?;
                 hit += u64::from(stream.delete_consumer(consumer).await.is_ok_and(|deleted| deleted.success));
             }
-            field.window(from, Duration::from_secs(6));
+            field.window(from);
             field.wait(3.0).await;
             let from = local::now();
             hit += starve(&context, "notifications").await?;
-            field.window(from, Duration::from_secs(6));
+            field.window(from);
             field.wait(3.0).await;
         }
         Ok(Struck { count: hit, what: "consumers deleted, messages taken" })

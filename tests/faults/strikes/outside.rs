@@ -22,7 +22,7 @@ pub fn gateway<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Str
             field.rig.stack.gateway.moods.set(mood);
             field.wait(3.0).await;
             field.rig.stack.gateway.moods.set(Mood::Good);
-            field.window(from, Duration::from_secs(40));
+            field.window(from);
             field.wait(1.0).await;
         }
         Ok(Struck { count: field.rig.stack.gateway.moods.spoiled(), what: "requests spoiled" })
@@ -37,7 +37,7 @@ pub fn platform<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<St
         field.rig.stack.platform.moods.set(Mood::FailsBefore);
         field.wait(field.span.as_secs_f64() * 0.6).await;
         field.rig.stack.platform.moods.set(Mood::Good);
-        field.window(from, Duration::from_secs(70));
+        field.window(from);
         Ok(Struck { count: field.rig.stack.platform.moods.spoiled(), what: "pushes refused" })
     })
 }

@@ -1,15 +1,20 @@
 //! Faults of our own processes.
 
+use std::collections::BTreeSet;
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::BoxFuture;
 use local::process::signal;
 use local::stack::{Replica, kill};
 use rand::RngExt as _;
 use rand::seq::SliceRandom as _;
 
+use sqlx::{Connection as _, PgConnection};
+
 use super::{Field, Struck, family};
+use crate::faults::history::Window;
 
 /// F1: one process after the other, in drawn order, each at most once in twelve seconds.
 pub fn kill_any<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Struck>> {
@@ -26,7 +31,7 @@ pub fn kill_any<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<St
             let from = local::now();
             hit += field.driver.in_flight() as u64;
             kill(&replica).await;
-            field.window(from, Duration::from_secs(2));
+            field.window(from);
             let pause = 1.0 + f64::from(field.rng.random_range(0..500)) / 1000.0;
             field.wait(pause).await;
         }
@@ -39,8 +44,24 @@ pub fn kill_any<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<St
 pub fn fail_points<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Struck>> {
     Box::pin(async move {
         local::pause(field.span).await;
-        Ok(Struck { count: field.deaths(Duration::from_secs(3)), what: "deaths" })
+        let died: Vec<_> = field.rig.stack.replicas.iter().flat_map(|replica| replica.deaths()).collect();
+        // It is started again at once, and ready within a second.
+        let window = |at: &DateTime<Utc>| Window { from: *at, ended: *at + TimeDelta::seconds(1), heals: field.heals };
+        let windows: Vec<_> = died.iter().map(window).collect();
+        field.rig.windows.extend(windows);
+        field.rig.windows.sort_by_key(|window| window.from);
+        let points = died_at(&field.rig.stack.replicas);
+        let hit: BTreeSet<_> = points.iter().collect();
+        anyhow::ensure!(hit.len() == 4, "not every point was reached: {hit:?}");
+        Ok(Struck { count: points.len() as u64, what: "deaths" })
     })
+}
+
+/// The points at which processes died, as their logs say.
+pub fn died_at(replicas: &[Replica]) -> Vec<String> {
+    let logs = replicas.iter().filter_map(|replica| std::fs::read_to_string(&replica.log).ok());
+    let point = |line: &str| line.split_once("dies at its fail point: ").map(|(_, point)| point.to_owned());
+    logs.flat_map(|log| log.lines().filter_map(point).collect::<Vec<_>>()).collect()
 }
 
 /// F2: everything at once, again and again.
@@ -53,7 +74,7 @@ pub fn kill_all<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<St
             hit += field.driver.in_flight() as u64;
             let replicas = field.rig.stack.replicas.clone();
             futures::future::join_all(replicas.iter().map(kill)).await;
-            field.window(from, Duration::from_secs(4));
+            field.window(from);
             field.wait(12.0).await;
         }
         Ok(Struck { count: hit, what: "calls under way" })
@@ -64,6 +85,7 @@ pub fn kill_all<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<St
 pub fn paused<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Struck>> {
     Box::pin(async move {
         let mut fell_due = 0;
+        let dispatch = field.rig.stack.databases["dispatch"].clone();
         let mut pids: Vec<u32> = ["dispatch", "notifications", "oversight"]
             .iter()
             .filter_map(|service| field.rig.of(service).first().map(pid))
@@ -73,26 +95,33 @@ pub fn paused<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Stru
         field.wait(3.0).await;
         let (began, postgres) = (tokio::time::Instant::now(), pids.len() - 1);
         for (index, pid) in pids.into_iter().enumerate() {
-            // Whatever the load is too short for is left out.
-            if began.elapsed() + Duration::from_secs(26) > field.span {
-                break;
-            }
-            let (from, before) = (local::now(), field.driver.acknowledged());
+            anyhow::ensure!(
+                began.elapsed() + Duration::from_secs(17) < field.span,
+                "the load is too short for all of them"
+            );
+            let from = local::now();
             let all = if index == postgres { family(pid) } else { vec![pid] };
             for pid in &all {
                 signal("STOP", *pid).await;
             }
-            let seconds = f64::from(field.rng.random_range(13_000..20_000)) / 1000.0;
+            let seconds = f64::from(field.rng.random_range(13_000..15_000)) / 1000.0;
             field.wait(seconds).await;
             for pid in &all {
                 signal("CONT", *pid).await;
             }
-            field.window(from, Duration::from_secs(8));
-            field.wait(4.0).await;
-            fell_due += (field.driver.acknowledged() - before) as u64;
+            field.window(from);
+            // Until it has healed and would be late: the next pause excuses nothing of this one's.
+            field.wait(10.5).await;
+            fell_due += due_between(&dispatch, from, from + TimeDelta::seconds(13)).await?;
         }
-        Ok(Struck { count: fell_due, what: "whistles blown meanwhile" })
+        Ok(Struck { count: fell_due, what: "rungs due in the pauses" })
     })
+}
+
+async fn due_between(dispatch: &str, from: DateTime<Utc>, until: DateTime<Utc>) -> anyhow::Result<u64> {
+    let due = "select count(*) from rung where due_at between $1 and $2 and fired_at is not null";
+    let mut connection = PgConnection::connect(dispatch).await?;
+    Ok(sqlx::query_scalar::<_, i64>(due).bind(from).bind(until).fetch_one(&mut connection).await?.unsigned_abs())
 }
 
 /// F0: what the load alone shows.

@@ -13,7 +13,7 @@ use proto::events::v1::ResidentRegistered;
 use proto::ops::v1::hold_service_client::HoldServiceClient;
 use proto::ops::v1::{GetHoldRequest, ReleaseHoldRequest};
 use rand::RngExt as _;
-use sqlx::Connection as _;
+use sqlx::{Connection as _, PgConnection};
 use tokio::process::Command;
 
 use super::{Field, Struck, family};
@@ -37,7 +37,7 @@ pub fn nats_gone<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<S
             let seconds = f64::from(field.rng.random_range(4_000..9_000)) / 1000.0;
             field.wait(seconds).await;
             nats(field)?.start().await?;
-            field.window(from, Duration::from_secs(20));
+            field.window(from);
             blown += (field.driver.acknowledged() - before) as u64;
             field.wait(5.0).await;
         }
@@ -56,7 +56,7 @@ pub fn nats_power_cut<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Res
         nats(field)?.kill().await?;
         field.rig.disk()?.swap(copy).await?;
         nats(field)?.start().await?;
-        field.window(from, Duration::from_secs(20));
+        field.window(from);
         Ok(Struck { count: before as u64, what: "whistles whose facts were in the store" })
     })
 }
@@ -78,7 +78,7 @@ pub fn postgres_power_cut<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow:
         postgres(field)?.process.ended().await?;
         field.rig.disk()?.swap(copy).await?;
         postgres(field)?.start().await?;
-        field.window(from, Duration::from_secs(12));
+        field.window(from);
         Ok(Struck { count: in_flight, what: "calls under way" })
     })
 }
@@ -95,13 +95,13 @@ pub fn postgres_killed<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Re
                              where backend_type = 'client backend' and pid <> pg_backend_pid()";
             let ended: i64 = sqlx::query_scalar(terminate).fetch_one(&mut superuser).await?;
             hit += ended.unsigned_abs();
-            field.window(from, Duration::from_secs(4));
+            field.window(from);
             field.wait(4.0).await;
             let from = local::now();
             hit += field.driver.in_flight() as u64;
             postgres(field)?.kill().await?;
             postgres(field)?.start().await?;
-            field.window(from, Duration::from_secs(6));
+            field.window(from);
             field.wait(6.0).await;
         }
         Ok(Struck { count: hit, what: "sessions ended, calls under way" })
@@ -116,7 +116,13 @@ pub fn postgres_away<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Resu
         postgres(field)?.kill().await?;
         field.wait(70.0).await;
         postgres(field)?.start().await?;
-        field.window(from, Duration::from_secs(30));
+        field.window(from);
+        // The backlog takes its time; it begins at once.
+        field.wait(2.0).await;
+        let mut dispatch = PgConnection::connect(&field.rig.stack.databases["dispatch"]).await?;
+        let fired = "select count(*) from rung where fired_at > pg_postmaster_start_time() and number > 1";
+        let fired: i64 = sqlx::query_scalar(fired).fetch_one(&mut dispatch).await?;
+        anyhow::ensure!(fired > 0, "no rung was fired within two seconds after Postgres was back");
         Ok(Struck { count: before, what: "whistles with rungs that fell due" })
     })
 }
@@ -151,7 +157,7 @@ pub fn nats_disk_full<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Res
             nats(field)?.kill().await?;
             nats(field)?.start().await?;
         }
-        field.window(from, Duration::from_secs(20));
+        field.window(from);
         Ok(struck)
     })
 }
@@ -185,7 +191,7 @@ async fn disk_full(field: &mut Field<'_>) -> anyhow::Result<Struck> {
     let ballast = field.rig.disk()?.fill();
     field.wait(8.0).await;
     std::fs::remove_file(ballast)?;
-    field.window(from, Duration::from_secs(30));
+    field.window(from);
     let during = (field.driver.acknowledged() - before + field.driver.in_flight()) as u64;
     Ok(Struck { count: during, what: "whistles blown or tried meanwhile" })
 }
@@ -216,7 +222,7 @@ pub fn dispatch_restored<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::
         field.rig.keep(servers);
         field.wait(6.0).await;
         release(field).await?;
-        field.window(from, Duration::from_secs(40));
+        field.window(from);
         Ok(Struck { count: dump, what: "bytes dumped" })
     })
 }
