@@ -34,8 +34,10 @@ pub struct Evidence {
     pub superseded: HashSet<Uuid>,
     /// Pushes that 阳光+ turned away, and when first: what is late after that is the receiver's delay.
     pub turned_away: HashMap<Uuid, DateTime<Utc>>,
-    /// When faults struck.
+    /// When faults struck, in order.
     pub windows: Vec<Window>,
+    /// Messages that the gateway took over and could not deliver.
+    pub undeliverable: HashSet<Uuid>,
 }
 
 /// An invariant that does not hold.
@@ -111,16 +113,17 @@ impl Due<'_> {
 /// Decides.
 pub fn judge(history: &History, ladder: &Ladder, evidence: &Evidence) -> Judgement {
     let mut found = Judgement::default();
-    let due = expected(history, ladder);
+    let mut due = expected(history, ladder);
     let mut received: HashMap<Uuid, Vec<&Seen>> = HashMap::new();
     for seen in evidence.seen.iter().filter(|seen| leaves(seen.kind)) {
         received.entry(seen.id.parse().unwrap_or_default()).or_default().push(seen);
     }
+    due.extend(fallbacks(&due, &received, evidence));
     found.effects = due.len();
     let by_id: HashSet<Uuid> = due.iter().map(|one| one.id).collect();
     for one in &due {
         match received.get(&one.id).map(Vec::as_slice) {
-            None | Some([]) => missing(&mut found, one, &due, evidence),
+            None | Some([]) => missing(&mut found, one, &due, ladder, evidence),
             Some(seen) => arrived(&mut found, one, seen, history, ladder, evidence),
         }
     }
@@ -166,6 +169,21 @@ fn expected<'h>(history: &'h History, ladder: &Ladder) -> Vec<Due<'h>> {
     all
 }
 
+/// What could not be delivered to a unit's duty contact or head goes to its deputy, unless the rung says so anyway.
+fn fallbacks<'h>(due: &[Due<'h>], received: &HashMap<Uuid, Vec<&Seen>>, evidence: &Evidence) -> Vec<Due<'h>> {
+    let mut known: HashSet<Uuid> = due.iter().map(|one| one.id).collect();
+    let failed =
+        due.iter().filter(|one| evidence.undeliverable.contains(&one.id) && ["duty", "head"].contains(&one.target));
+    let instead = failed.filter_map(|one| {
+        let name = format!("{}/{}/sms/deputy", one.share.ladder, one.rung);
+        let id = Uuid::new_v5(&one.share.assignment, name.as_bytes());
+        // It follows the receipt, which is asked for after the message was taken over.
+        let due_at = received.get(&one.id)?.first()?.at;
+        Some(Due { id, kind: Kind::Sms, due_at, target: "deputy", ..*one })
+    });
+    instead.filter(|one| known.insert(one.id)).collect()
+}
+
 fn effects(step: &Step) -> impl Iterator<Item = (Kind, &'static str, &'static str)> {
     let sms = step.sms.iter().map(|target| (Kind::Sms, "sms", *target));
     let call = step.call.map(|target| (Kind::Call, "call", target));
@@ -174,7 +192,7 @@ fn effects(step: &Step) -> impl Iterator<Item = (Kind, &'static str, &'static st
 }
 
 /// Not received: a reminder may be superseded, and then for a reason; everything else is lost.
-fn missing(found: &mut Judgement, one: &Due<'_>, all: &[Due<'_>], evidence: &Evidence) {
+fn missing(found: &mut Judgement, one: &Due<'_>, all: &[Due<'_>], ladder: &Ladder, evidence: &Evidence) {
     let superseded = one.kind == Kind::Sms && evidence.superseded.contains(&one.id);
     if !superseded {
         found.lost += 1;
@@ -186,6 +204,9 @@ fn missing(found: &mut Judgement, one: &Due<'_>, all: &[Due<'_>], evidence: &Evi
     let overtaken = all.iter().filter(later).any(|other| other.rung > one.rung);
     if one.share.stopped_at.is_none() && !overtaken {
         found.violate("I6", format!("superseded without an answer or a later reminder: {}", one.named()));
+    }
+    if latest(one.due_at, &evidence.windows) <= one.due_at + ladder.check_after {
+        found.violate("I6", format!("superseded though nothing made it late: {}", one.named()));
     }
 }
 
@@ -210,8 +231,7 @@ fn arrived(
     let late = first - one.due_at;
     found.latest = found.latest.max(late);
     let struck: Vec<_> = evidence.windows.iter().filter(|window| window.touches(one.due_at, first)).collect();
-    // Whatever was under way when the last of them ended had healed when it came.
-    let healed = struck.iter().filter(|window| one.due_at <= window.ended).map(|window| first - window.ended).min();
+    let healed = delaying(one.due_at, &evidence.windows).last().map(|window| first - window.ended);
     found.healed = found.healed.max(healed.unwrap_or_default());
     // A call is seen when the desk looks, which is the desk's own affair.
     if struck.is_empty() && one.kind != Kind::Call {
@@ -224,13 +244,22 @@ fn arrived(
     late_in_vain(found, one, first, history, ladder, evidence);
 }
 
-/// Until when what was due then must have come: each fault that strikes before it is overdue gives it the time that healing takes.
+/// The faults that delay what was due then, in the order in which they struck: the first before it was late, each further one before the
+/// one before it had healed.
+fn delaying(due: DateTime<Utc>, windows: &[Window]) -> Vec<Window> {
+    let (mut chain, mut by) = (Vec::new(), due + LATE);
+    for window in windows.iter().filter(|window| window.ended >= due || window.touches(due, due)) {
+        if window.delays(due, by) {
+            by = window.ended + window.heals;
+            chain.push(*window);
+        }
+    }
+    chain
+}
+
+/// Until when what was due then must have come.
 fn latest(due: DateTime<Utc>, windows: &[Window]) -> DateTime<Utc> {
-    // In the order in which they struck.
-    windows.iter().fold(due + LATE, |by, window| match window.extends(due, by) {
-        true => by.max(window.ended + window.heals + LATE),
-        false => by,
-    })
+    delaying(due, windows).last().map_or(due, |window| window.ended + window.heals) + LATE
 }
 
 /// What left although it was too late for it.
@@ -363,7 +392,7 @@ mod tests {
         let superseded = last.into_iter().collect();
         let evidence = Evidence { seen, superseded, ..Evidence::default() };
         let found = judge(&silent, &ladder(), &evidence).violations;
-        assert_eq!(by_invariant(&found).into_keys().collect::<Vec<_>>(), ["I6"]);
+        assert_eq!(by_invariant(&found), BTreeMap::from([("I6".to_owned(), 2)]), "nothing made it late either");
         let late = received(&answered, TimeDelta::seconds(70));
         assert_eq!(invariants(&answered, late), ["I4", "I5"]);
         let pushed = received(&silent, TimeDelta::seconds(310));

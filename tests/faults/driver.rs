@@ -22,8 +22,8 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tokio::sync::broadcast;
 use tokio::task::JoinSet;
-use tonic::Code;
 use tonic::transport::Channel;
+use tonic::{Code, Status};
 use uuid::Uuid;
 
 use super::calls::passing;
@@ -285,8 +285,7 @@ impl Driver {
         };
         match self.sure(rng, who, &request, call, "AnswerAssignment").await? {
             Ok(answered) => Ok(stop_of(&answered)),
-            // Withdrawn meanwhile: the withdrawal says when.
-            Err(_) => Ok(None),
+            Err(refused) => self.refused("AnswerAssignment", share, &refused),
         }
     }
 
@@ -320,8 +319,16 @@ impl Driver {
         };
         match self.sure(rng, who, &request, call, "AnswerByLink").await? {
             Ok(answered) => Ok(answered.answer_time.as_ref().and_then(time)),
-            Err(_) => Ok(None),
+            Err(refused) => self.refused("AnswerByLink", share, &refused),
         }
+    }
+
+    /// Withdrawn meanwhile: the withdrawal says when. For no other reason may an answer be refused.
+    fn refused<T>(&self, call: &str, share: &Share, why: &Status) -> anyhow::Result<Option<T>> {
+        if why.code() != Code::FailedPrecondition {
+            self.history().complaints.push(format!("{call} of assignment {} was refused: {why}", share.assignment));
+        }
+        Ok(None)
     }
 
     async fn withdraw(&self, rng: &mut StdRng, id: Uuid, shares: &mut [Share], number: usize) -> anyhow::Result<()> {

@@ -58,8 +58,8 @@ impl Window {
         due <= self.ended + self.heals && came >= self.from
     }
 
-    /// Until when what was due then may come, if it was to come by `by` before this fault struck.
-    pub fn extends(&self, due: DateTime<Utc>, by: DateTime<Utc>) -> bool {
+    /// Whether it delays what was due then and might come until `by` before it struck.
+    pub fn delays(&self, due: DateTime<Utc>, by: DateTime<Utc>) -> bool {
         due <= self.ended + self.heals && by >= self.from
     }
 }

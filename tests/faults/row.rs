@@ -5,10 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use anyhow::Context as _;
+
+use chrono::{DateTime, TimeDelta, Utc};
 use local::people::{Somebody, channel, request_id};
 use local::stack::{Replica, Stack};
 use local::verdict::ladder;
+use proto::ops::v1::GetHoldRequest;
+use proto::ops::v1::hold_service_client::HoldServiceClient;
 use proto::oversight::v1::case_service_client::CaseServiceClient;
 use proto::oversight::v1::{CaseState, ListCasesRequest, ReleaseCaseRequest};
 use rand::SeedableRng as _;
@@ -16,10 +20,13 @@ use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 use sqlx::{Connection as _, PgConnection};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tonic::transport::{Channel, Endpoint};
+use uuid::Uuid;
 
 use super::checker::{Evidence, Judgement, Violation, by_invariant, judge, percentile};
 use super::driver::{Driver, Load};
-use super::history::{History, Ladder};
+use super::history::Ladder;
 use super::people::{People, load_policy};
 use super::rig::Rig;
 use super::strikes::{Fault, Field, Needs, Struck, died_at};
@@ -128,25 +135,31 @@ async fn judged(fault: &Fault, plan: &Plan, rig: &mut Rig) -> anyhow::Result<Row
     let span = Duration::from_secs_f64(whistles as f64 / plan.rate);
     let heals = TimeDelta::seconds(fault.heals);
     let mut rng = StdRng::seed_from_u64(plan.seed);
-    let running = tokio::spawn({
+    // Ends with this row, whatever becomes of it.
+    let mut running = JoinSet::new();
+    running.spawn({
         let driver = driver.clone();
         async move { driver.run().await }
     });
+    let released = running_centre(&rig.stack)?;
     let struck = (fault.strike)(&mut Field { rig: &mut *rig, driver: &driver, rng: &mut rng, span, heals }).await?;
-    let mut history = running.await?;
-    heal(&rig.stack, &mut history).await?;
+    let mut history = running.join_next().await.context("no load")??;
+    heal(&rig.stack).await?;
     stop.send_replace(true);
+    history.released = released.ended().await?;
     let evidence = Evidence {
         seen: rig.stack.ledger.read()?,
         ambiguous: &rig.stack.gateway.moods.ambiguous() | &rig.stack.platform.moods.ambiguous(),
         turned_away: rig.stack.platform.moods.turned_away(),
         superseded: after::superseded(&rig.stack).await?,
         windows: rig.windows.clone(),
+        undeliverable: rig.stack.gateway.moods.undeliverable(),
     };
     let mut found = judge(&history, &ladder, &evidence);
     found.violations.extend(after::violations(&rig.stack, &history).await?);
     found.violations.extend(idle.await?);
     found.violations.extend(died(&rig.stack));
+    found.violations.extend(deaf(&rig.stack).await?);
     let rungs = after::rung_lateness(&rig.stack, &rig.windows).await?;
     Ok(row(fault, plan.seed, history.whistles.len(), &struck, &found, &rungs))
 }
@@ -156,6 +169,21 @@ fn died(stack: &Stack) -> Vec<Violation> {
     let own = |replica: &&Replica| replica.died_by_itself() > died_at(std::slice::from_ref(replica)).len();
     let died = stack.replicas.iter().filter(own);
     died.map(|replica| Violation { invariant: "alive", what: format!("{} died by itself", replica.service) }).collect()
+}
+
+/// I12: every process answers by itself, out of its database, once all has healed.
+async fn deaf(stack: &Stack) -> anyhow::Result<Vec<Violation>> {
+    let ops = Somebody::new(&stack.issuer, "ops", "ops", None, None)?;
+    let mut found = Vec::new();
+    for replica in &stack.replicas {
+        let client = HoldServiceClient::new(Endpoint::from_shared(replica.address.clone())?.connect_lazy());
+        let asked = ops.call(GetHoldRequest {}, async |request| client.clone().get_hold(request).await);
+        if !tokio::time::timeout(Duration::from_secs(2), asked).await.is_ok_and(|answer| answer.is_ok()) {
+            let what = format!("{} at {} does not answer after healing", replica.service, replica.address);
+            found.push(Violation { invariant: "I12", what });
+        }
+    }
+    Ok(found)
 }
 
 fn row(fault: &Fault, seed: u64, whistles: usize, struck: &Struck, found: &Judgement, rungs: &[TimeDelta]) -> Row {
@@ -180,20 +208,54 @@ fn row(fault: &Fault, seed: u64, whistles: usize, struck: &Struck, found: &Judge
     }
 }
 
-/// Waits until nothing new arrives, releasing as the centre what is held for the platform's own lateness.
-async fn heal(stack: &Stack, history: &mut History) -> anyhow::Result<()> {
+/// The centre: releases, while the load runs and after it, what is held for the platform's own lateness.
+struct Centre {
+    stop: watch::Sender<bool>,
+    releasing: tokio::task::JoinHandle<Vec<(Uuid, DateTime<Utc>)>>,
+}
+
+fn running_centre(stack: &Stack) -> anyhow::Result<Centre> {
     let centre = Somebody::new(&stack.issuer, "centre", "centre", None, None)?;
     let cases = CaseServiceClient::new(channel(stack, "oversight")?);
+    let (stop, watched) = watch::channel(false);
+    let releasing = tokio::spawn(async move {
+        let mut released = Vec::new();
+        // Oversight may be away: that is what the fault is for. Whoever started this may be gone too.
+        while !*watched.borrow() && watched.has_changed().is_ok() {
+            released.extend(release(&centre, &cases).await.unwrap_or_default());
+            local::pause(Duration::from_millis(250)).await;
+        }
+        released
+    });
+    Ok(Centre { stop, releasing })
+}
+
+impl Centre {
+    /// Which cases it released, and from when on.
+    async fn ended(self) -> anyhow::Result<Vec<(Uuid, DateTime<Utc>)>> {
+        self.stop.send_replace(true);
+        Ok(self.releasing.await?)
+    }
+}
+
+async fn release(centre: &Somebody, cases: &CaseServiceClient<Channel>) -> anyhow::Result<Vec<(Uuid, DateTime<Utc>)>> {
+    let held = ListCasesRequest { state: CaseState::Held.into(), page_size: 100, page_token: String::new() };
+    let held = centre.call(held, async |request| cases.clone().list_cases(request).await).await?;
+    let mut released = Vec::new();
+    for case in held.cases {
+        released.push((case.case_id.parse()?, local::now()));
+        let release = ReleaseCaseRequest { request_id: request_id(), case_id: case.case_id };
+        // It is listed again when this did not come through.
+        let _ = centre.call(release, async |request| cases.clone().release_case(request).await).await;
+    }
+    Ok(released)
+}
+
+/// Waits until nothing new arrives.
+async fn heal(stack: &Stack) -> anyhow::Result<()> {
     let (mut count, mut since) = (0, tokio::time::Instant::now());
     // The longest ladder is six seconds; a retry comes within half a minute.
     while since.elapsed() < QUIET {
-        let held = ListCasesRequest { state: CaseState::Held.into(), page_size: 100, page_token: String::new() };
-        let held = centre.call(held, async |request| cases.clone().list_cases(request).await).await?;
-        for case in held.cases {
-            history.released.push((case.case_id.parse()?, local::now()));
-            let release = ReleaseCaseRequest { request_id: request_id(), case_id: case.case_id };
-            centre.call(release, async |request| cases.clone().release_case(request).await).await?;
-        }
         let seen = stack.ledger.count();
         if seen != count {
             (count, since) = (seen, tokio::time::Instant::now());

@@ -5,7 +5,6 @@ pub mod directory;
 pub mod ladder;
 
 use foundation::auth::{Belongs, Caller};
-use foundation::clock;
 use foundation::outbox;
 use proto::dispatch::v1 as wire;
 use sqlx::PgConnection;
@@ -109,7 +108,7 @@ async fn on_share(
 }
 
 async fn run(tx: &mut PgConnection, loaded: Loaded, command: Command) -> Result<Whistle, Error> {
-    let now = clock::now(tx).await?;
+    let now = loaded.now;
     let (after, events) = decide(&loaded.whistle, command, now, &loaded.policy)?;
     let saved = store::save(tx, &loaded, &after, &events, now).await?;
     let facts = events.iter().filter_map(|event| announcements::of(event, &saved, now));

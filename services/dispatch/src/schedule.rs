@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use foundation::db::{Chain, Db};
+use foundation::db::{Chain, Session};
 use foundation::host::{Stop, pause};
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -22,9 +22,9 @@ const SET_ASIDE: Duration = Duration::from_secs(30);
 const BATCH: i64 = 100;
 
 /// Fires until told to stop.
-pub async fn ladder(db: Db, stop: Stop) -> anyhow::Result<()> {
-    let mut commits = db.commits();
-    let mut ladder = Loop { db, batch: BATCH, aside: BTreeMap::new(), failing: false };
+pub async fn ladder(session: Session, stop: Stop) -> anyhow::Result<()> {
+    let mut commits = session.db.commits();
+    let mut ladder = Loop { session, batch: BATCH, aside: BTreeMap::new(), failing: false };
     while !stop.requested() {
         // Before the pass: a commit during it must wake the next.
         commits.mark_unchanged();
@@ -46,7 +46,7 @@ async fn changed(commits: &mut watch::Receiver<u64>) {
 }
 
 struct Loop {
-    db: Db,
+    session: Session,
     batch: i64,
     aside: BTreeMap<Uuid, Instant>,
     failing: bool,
@@ -61,7 +61,7 @@ impl Loop {
         if !until.is_zero() {
             return until;
         }
-        match fire_due(&self.db, self.batch, &except).await {
+        match fire_due(&mut self.session, self.batch, &except).await {
             Ok(taken) => {
                 self.failing = false;
                 self.batch = (self.batch * 2).min(BATCH);
@@ -93,9 +93,15 @@ impl Loop {
         }
     }
 
-    async fn until_next(&self, except: &[Uuid]) -> Duration {
-        let asked = async { due::until_next(&mut *self.db.work().acquire().await?, except).await };
-        match self.db.in_time(asked).await {
+    async fn until_next(&mut self, except: &[Uuid]) -> Duration {
+        let db = self.session.db.clone();
+        let asked = async {
+            let mut connection = self.session.take().await?;
+            let until = due::until_next(&mut connection, except).await?;
+            self.session.keep(connection);
+            Ok::<_, sqlx::Error>(until)
+        };
+        match db.in_time(asked).await {
             Ok(None) => POLL,
             Ok(Some(until)) => until.to_std().map_or(Duration::ZERO, |until| until.min(POLL)),
             Err(error) => {

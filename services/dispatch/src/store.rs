@@ -6,8 +6,9 @@ pub mod due;
 pub mod policy;
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
-use foundation::clock::Timestamp;
+use foundation::clock::{self, Timestamp};
 use foundation::db::Db;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -33,6 +34,8 @@ pub struct Loaded {
     pub policy: Policy,
     /// Grows with every change.
     pub version: i64,
+    /// What Postgres's clock said when all of it was locked.
+    pub now: Timestamp,
 }
 
 /// Refuses a Postgres without a synchronous standby, unless that is asked for by name: what the ladder has acknowledged must
@@ -68,7 +71,7 @@ async fn load_row(tx: &mut PgConnection, id: Uuid, of: Option<Uuid>) -> Result<O
     );
     let Some(row) = row.fetch_optional(&mut *tx).await? else { return Ok(None) };
     let (id, state) = (WhistleId(row.id), State::of(&row.state).map_err(sqlx::Error::from)?);
-    let assignments = assignments(tx, id).await?;
+    let (assignments, now) = assignments(tx, id).await?;
     let whistle = Whistle { id, state, handle_by: row.handle_by, blown_at: row.blown_at, assignments };
     let policy = policy::read(policy::Row {
         version: row.policy_version,
@@ -79,10 +82,10 @@ async fn load_row(tx: &mut PgConnection, id: Uuid, of: Option<Uuid>) -> Result<O
         handling: row.handling,
     })?;
     let (grievance, area, matter) = (GrievanceId(row.grievance_id), row.area, row.matter);
-    Ok(Some(Loaded { whistle, grievance, area, matter, policy, version: row.version }))
+    Ok(Some(Loaded { whistle, grievance, area, matter, policy, version: row.version, now }))
 }
 
-async fn assignments(tx: &mut PgConnection, whistle: WhistleId) -> Result<Vec<Assignment>, Error> {
+async fn assignments(tx: &mut PgConnection, whistle: WhistleId) -> Result<(Vec<Assignment>, Timestamp), Error> {
     let rows = sqlx::query!(
         "select id, unit_id, role, state from assignment where whistle_id = $1 order by id for update",
         whistle.0
@@ -90,7 +93,7 @@ async fn assignments(tx: &mut PgConnection, whistle: WhistleId) -> Result<Vec<As
     .fetch_all(&mut *tx)
     .await?;
     let ids: Vec<_> = rows.iter().map(|row| AssignmentId(row.id)).collect();
-    let mut ladders = ladders(tx, &ids).await?;
+    let (mut ladders, now) = ladders_now(tx, &ids).await?;
     let read = rows.into_iter().map(|row| {
         let id = AssignmentId(row.id);
         Ok(Assignment {
@@ -101,23 +104,46 @@ async fn assignments(tx: &mut PgConnection, whistle: WhistleId) -> Result<Vec<As
             ladders: ladders.remove(&id).unwrap_or_default(),
         })
     });
-    read.collect()
+    Ok((read.collect::<Result<_, Error>>()?, now))
 }
 
 /// The ladders of these assignments, oldest first, with their rungs. The assignments' locks guard them. Their order is that of
 /// the loop (`answer` sorts before `handling`), not of their ids, which hosts' clocks draw.
 pub async fn ladders(tx: &mut PgConnection, of: &[AssignmentId]) -> Result<BTreeMap<AssignmentId, Vec<Ladder>>, Error> {
+    Ok(ladders_read(tx, of).await?.0)
+}
+
+/// The same, with what Postgres's clock says under those locks.
+pub async fn ladders_now(
+    tx: &mut PgConnection,
+    of: &[AssignmentId],
+) -> Result<(BTreeMap<AssignmentId, Vec<Ladder>>, Timestamp), Error> {
+    let before = Instant::now();
+    let (ladders, said) = ladders_read(tx, of).await?;
+    let now = match said {
+        Some(said) => clock::said(before, said)?,
+        None => clock::now(tx).await?,
+    };
+    Ok((ladders, now))
+}
+
+async fn ladders_read(
+    tx: &mut PgConnection,
+    of: &[AssignmentId],
+) -> Result<(BTreeMap<AssignmentId, Vec<Ladder>>, Option<Timestamp>), Error> {
     let ids: Vec<_> = of.iter().map(|id| id.0).collect();
     let rows = sqlx::query!(
         r#"select l.assignment_id, l.id, l.kind, l.generation, l.started_at, l.stopped_at,
                   r.number as "number?", r.due_at as "due_at?", r.fired_at as "fired_at?",
-                  r.platform_fault as "platform_fault?", r.card as "card?", r.annul_reason as "annul_reason?"
+                  r.platform_fault as "platform_fault?", r.card as "card?", r.annul_reason as "annul_reason?",
+                  clock_timestamp() as "now!"
            from ladder l left join rung r on r.ladder_id = l.id
            where l.assignment_id = any($1) order by l.assignment_id, l.kind, l.generation, r.number"#,
         &ids
     )
     .fetch_all(tx)
     .await?;
+    let said = rows.first().map(|row| row.now);
     let mut ladders: BTreeMap<AssignmentId, Vec<Ladder>> = BTreeMap::new();
     for row in rows {
         let own = ladders.entry(AssignmentId(row.assignment_id)).or_default();
@@ -138,7 +164,7 @@ pub async fn ladders(tx: &mut PgConnection, of: &[AssignmentId]) -> Result<BTree
             ladder.rungs.push(Rung { number, due_at, fired_at, platform_fault, card, annul_reason });
         }
     }
-    Ok(ladders)
+    Ok((ladders, said))
 }
 
 /// Writes what has happened: ladders and rungs, every share that has changed, the whistle's new version.

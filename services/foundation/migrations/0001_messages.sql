@@ -11,7 +11,8 @@ create table log_head (
     lost boolean not null default false,
     doubtful_before timestamptz,
     clock_doubted_at timestamptz,
-    clock_right_until timestamptz
+    clock_right_until timestamptz,
+    clock_releases bigint not null default 0
 );
 comment on table log_head is 'The one row under whose lock facts are numbered';
 comment on column log_head.one is 'Keeps it one row';
@@ -25,6 +26,7 @@ comment on column log_head.lost is 'A process that ran before the change misses 
 comment on column log_head.doubtful_before is 'What was due before may have left already without our knowing, and is asked for outside first';
 comment on column log_head.clock_doubted_at is 'Since when Postgres''s clock is not believed, by that clock: it had jumped; null when it is';
 comment on column log_head.clock_right_until is 'What it showed last before it jumped';
+comment on column log_head.clock_releases is 'Grows whenever such a doubt is taken away: everybody then begins to watch anew';
 
 create table outbox (
     id bigint generated always as identity primary key,

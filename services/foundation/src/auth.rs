@@ -7,6 +7,7 @@
 mod credentials;
 mod keys;
 mod rates;
+mod tokens;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use uuid::Uuid;
 pub use credentials::Credentials;
 use keys::Keys;
 use rates::Rates;
+use tokens::Tokens;
 
 use crate::config;
 
@@ -34,6 +36,7 @@ const OPEN: [&str; 2] = ["/grpc.health.v1.Health/", "/grpc.reflection."];
 #[derive(Debug, Clone)]
 pub struct Auth {
     keys: Keys,
+    tokens: Tokens,
     rates: Arc<Rates>,
     /// How this service shows who it is.
     pub credentials: Credentials,
@@ -66,6 +69,7 @@ pub struct Belongs<'r> {
 #[derive(Debug, Clone, Deserialize)]
 struct Claims {
     sub: String,
+    exp: u64,
     #[serde(default)]
     roles: Vec<String>,
     area: Option<String>,
@@ -124,6 +128,7 @@ impl Auth {
         Ok(Auth {
             keys,
             rates,
+            tokens: Tokens::default(),
             credentials: Credentials::new(http, &config.issuer, name, config.client_secret.clone()),
         })
     }
@@ -143,7 +148,7 @@ impl Auth {
         };
         let token = authorization.and_then(|value| value.strip_prefix("Bearer "));
         let token = token.ok_or_else(|| Status::unauthenticated("send a bearer token in `authorization`"))?;
-        let claims: Claims = self.keys.verify(token).await?;
+        let claims = self.tokens.verify(token, &self.keys).await?;
         let relations: Vec<_> = grants.iter().filter(|grant| holds(&claims, grant)).map(|grant| grant.1).collect();
         match relations.is_empty() {
             true => Err(Status::permission_denied(format!("your roles may not call {path}"))),

@@ -16,7 +16,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
-use crate::db::Db;
+use crate::db::{Db, Session};
 use crate::host::{self, Stop};
 use crate::inbox::{self, Outcome, Routes};
 
@@ -24,6 +24,8 @@ use crate::inbox::{self, Outcome, Routes};
 const STREAM: &str = "HAIQU";
 /// What a consumer took and did not acknowledge comes to another after this time: it is a dead one's, or the inbox drops it.
 const REDELIVERED: Duration = Duration::from_secs(1);
+/// Between two batches: what arrives meanwhile is applied together, for a fraction of the work.
+const BREATH: Duration = Duration::from_millis(2);
 /// Shorter than any outbox keeps its facts, which is shorter than any inbox remembers them.
 const MAX_AGE: Duration = Duration::from_secs(3 * 24 * 3600);
 
@@ -154,7 +156,7 @@ pub async fn subscribe(db: Db, bus: Bus, routes: Routes, stop: Stop) -> anyhow::
     while !stop.requested() {
         let ended = tokio::select! {
             () = stop.wait() => return Ok(()),
-            ended = consume(&db, &bus, &routes, &stop) => ended,
+            ended = consume(db.session(), &bus, &routes, &stop) => ended,
         };
         if let Err(error) = ended {
             tracing::debug!(error = %format!("{error:#}"), "subscription ended, building it again");
@@ -168,7 +170,7 @@ pub async fn subscribe(db: Db, bus: Bus, routes: Routes, stop: Stop) -> anyhow::
     Ok(())
 }
 
-async fn consume(db: &Db, bus: &Bus, routes: &Routes, stop: &Stop) -> anyhow::Result<()> {
+async fn consume(mut session: Session, bus: &Bus, routes: &Routes, stop: &Stop) -> anyhow::Result<()> {
     let consumer = bus.consumer(routes).await?;
     let mut messages = consumer
         .stream()
@@ -193,13 +195,14 @@ async fn consume(db: &Db, bus: &Bus, routes: &Routes, stop: &Stop) -> anyhow::Re
             }
         }
         // A task of its own: a stop ends the waiting, not the work in hand.
-        tokio::spawn(handle(db.clone(), routes.clone(), batch)).await?;
+        session = tokio::spawn(handle(session, routes.clone(), batch)).await?;
         broken?;
+        host::pause(BREATH).await;
     }
     Ok(())
 }
 
-async fn handle(db: Db, routes: Routes, messages: Vec<Message>) {
+async fn handle(mut session: Session, routes: Routes, messages: Vec<Message>) -> Session {
     let (mut ours, mut facts) = (Vec::new(), Vec::new());
     for message in messages {
         match read(&message) {
@@ -213,7 +216,7 @@ async fn handle(db: Db, routes: Routes, messages: Vec<Message>) {
             }
         }
     }
-    let outcomes = inbox::apply_all(&db, &routes, &facts).await;
+    let outcomes = inbox::apply_all(&mut session, &routes, &facts).await;
     let answers = ours.iter().zip(outcomes).map(async |(message, outcome)| match outcome {
         Outcome::Handled => message.double_ack().await,
         Outcome::Retry => {
@@ -222,6 +225,7 @@ async fn handle(db: Db, routes: Routes, messages: Vec<Message>) {
         }
     });
     join_all(answers).await.into_iter().for_each(acknowledged);
+    session
 }
 
 fn acknowledged(answered: Result<(), async_nats::Error>) {

@@ -102,8 +102,9 @@ async fn pass(db: Db, bus: Bus, routes: Routes, source: Source) -> anyhow::Resul
 async fn apply(db: &Db, routes: &Routes, facts: Vec<Fact>) -> sqlx::Result<Option<i64>> {
     let mut stuck = None;
     let missing = db.in_time(inbox::missing(db, routes.consumer, facts)).await?;
+    let mut session = db.session();
     for batch in missing.chunks(inbox::BATCH) {
-        let outcomes = inbox::apply_all(db, routes, batch).await;
+        let outcomes = inbox::apply_all(&mut session, routes, batch).await;
         let again = batch.iter().zip(outcomes).find(|(_, outcome)| *outcome == Outcome::Retry);
         stuck = stuck.or(again.map(|(fact, _)| fact.position));
     }

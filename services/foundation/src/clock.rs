@@ -26,21 +26,27 @@ const LOOKS: Duration = Duration::from_millis(500);
 const TOLERANCE: TimeDelta = TimeDelta::seconds(2);
 
 /// What this process knows of the clock.
-static KNOWN: Mutex<Known> = Mutex::new(Known { steady: None, doubted: false, recorded: false });
+static KNOWN: Mutex<Known> = Mutex::new(Known { steady: None, doubted: false, releases: None });
 
 struct Known {
     steady: Option<Steady>,
     doubted: bool,
-    /// The doubt stands in the database, where ops sees it and takes it away.
-    recorded: bool,
+    /// How often a doubt was taken away, as far as this process has seen.
+    releases: Option<i64>,
 }
 
 /// Readings that went with the host's steady clock, each with the one before.
 #[derive(Debug, Clone, Copy)]
 struct Steady {
+    /// Since when without a gap; never, for whoever saw a jump itself.
     since: Timestamp,
     last: Reading,
 }
+
+/// A longer time between two readings is a gap, in which the clock may have gone anywhere and come back.
+const GAP: Duration = Duration::from_secs(2);
+/// How long before a jump a witness must have begun: longer than it takes to notice and to record one.
+const BEFORE: TimeDelta = TimeDelta::seconds(5);
 
 /// Somebody saw the clock jump from one instant to the other.
 #[derive(Debug, Clone, Copy)]
@@ -52,7 +58,7 @@ struct Doubt {
 impl Steady {
     /// Whether these readings began before what is doubted and go on after it. Pure.
     fn refutes(self, doubt: Doubt) -> bool {
-        self.since <= doubt.from.min(doubt.to) && doubt.from.max(doubt.to) <= self.last.said
+        self.since <= doubt.from.min(doubt.to) - BEFORE && doubt.from.max(doubt.to) <= self.last.said
     }
 }
 
@@ -114,6 +120,14 @@ fn believed(reading: Reading) -> sqlx::Result<Timestamp> {
     if jumped || known.doubted { Err(not_believed()) } else { Ok(reading.said) }
 }
 
+/// Looks for the first time: nothing may be done before this process knows whether others doubt the clock.
+pub(crate) async fn begin(db: &Db) {
+    while let Err(error) = db.in_time(look(db)).await {
+        tracing::warn!(error = %Chain(&error), "waiting for the database");
+        host::pause(LOOKS).await;
+    }
+}
+
 /// Watches the clock until told to stop.
 pub(crate) async fn watch(db: Db, stop: Stop) -> anyhow::Result<()> {
     while !stop.requested() {
@@ -130,13 +144,13 @@ pub(crate) async fn watch(db: Db, stop: Stop) -> anyhow::Result<()> {
 
 async fn look(db: &Db) -> sqlx::Result<()> {
     let mut connection = db.work().acquire().await?;
-    let head =
-        sqlx::query!("select clock_doubted_at, clock_right_until from log_head").fetch_one(&mut *connection).await?;
+    let head = sqlx::query!("select clock_doubted_at, clock_right_until, clock_releases from log_head");
+    let head = head.fetch_one(&mut *connection).await?;
     let doubt = head.clock_doubted_at.zip(head.clock_right_until).map(|(to, from)| Doubt { from, to });
     let reading = read(&mut connection).await?;
-    let seen = known().look(doubt, reading);
+    let seen = known().look(doubt, head.clock_releases, reading);
     match seen {
-        Seen::Nothing => return Ok(()),
+        Seen::Nothing => {}
         Seen::Jump { by, from } => {
             tracing::error!(
                 by_ms = by.num_milliseconds(),
@@ -152,7 +166,8 @@ async fn look(db: &Db) -> sqlx::Result<()> {
         }
         Seen::Steady(doubt) => {
             let lifted = sqlx::query!(
-                "update log_head set clock_doubted_at = null, clock_right_until = null where clock_doubted_at = $1",
+                "update log_head set clock_doubted_at = null, clock_right_until = null, clock_releases = clock_releases + 1
+                 where clock_doubted_at = $1",
                 doubt.to
             );
             if lifted.execute(&mut *connection).await?.rows_affected() == 1 {
@@ -160,7 +175,6 @@ async fn look(db: &Db) -> sqlx::Result<()> {
             }
         }
     }
-    known().recorded = true;
     Ok(())
 }
 
@@ -177,20 +191,32 @@ enum Seen {
 }
 
 impl Known {
-    fn look(&mut self, doubt: Option<Doubt>, reading: Reading) -> Seen {
-        let released = self.recorded && doubt.is_none();
-        let jumped = self.steady.filter(|_| !released).and_then(|steady| Some((jump(steady.last, reading)?, steady)));
-        self.recorded = doubt.is_some();
-        self.doubted = doubt.is_some() || jumped.is_some();
-        if let Some((by, steady)) = jumped {
-            return if doubt.is_some() { Seen::Nothing } else { Seen::Jump { by, from: steady.last.said } };
+    fn look(&mut self, doubt: Option<Doubt>, releases: i64, reading: Reading) -> Seen {
+        let released = self.releases.replace(releases).is_some_and(|known| known != releases);
+        let jumped = self.steady.and_then(|steady| Some((jump(steady.last, reading)?, steady.last.said)));
+        if let (Some(steady), Some((by, from)), false) = (&mut self.steady, jumped, released) {
+            steady.since = Timestamp::MAX_UTC;
+            self.doubted = true;
+            return if doubt.is_some() { Seen::Nothing } else { Seen::Jump { by, from } };
         }
-        let unbroken = self.steady.filter(|steady| jump(steady.last, reading).is_none());
-        let steady = Steady { since: unbroken.map_or(reading.said, |steady| steady.since), last: reading };
+        self.doubted = doubt.is_some();
+        let steady = Steady { since: self.since(jumped.is_some(), released, reading), last: reading };
         self.steady = Some(steady);
         match doubt.filter(|doubt| steady.refutes(*doubt)) {
             Some(doubt) => Seen::Steady(doubt),
             None => Seen::Nothing,
+        }
+    }
+
+    /// Since when this process can bear witness, with this reading.
+    fn since(&self, jumped: bool, released: bool, reading: Reading) -> Timestamp {
+        match self.steady {
+            // Whoever saw a jump is no witness until it is released.
+            Some(steady) if steady.since == Timestamp::MAX_UTC && !released => steady.since,
+            Some(steady) if !jumped && reading.before.duration_since(steady.last.after) <= GAP => {
+                steady.since.min(reading.said)
+            }
+            _ => reading.said,
         }
     }
 }
@@ -238,32 +264,54 @@ mod tests {
         assert!(jump(last, reading(begun, 500, -1_600)).is_some_and(|by| by < TimeDelta::zero()));
     }
 
+    fn fresh() -> Known {
+        Known { steady: None, doubted: false, releases: None }
+    }
+
+    /// A process that has looked twice a second from the first of these seconds to the last.
+    fn watched(begun: Instant, from: u64, until: u64) -> Known {
+        let mut known = fresh();
+        for half in from * 2..=until * 2 {
+            let said = i64::try_from(half).unwrap() * 500;
+            assert!(matches!(known.look(None, 0, reading(begun, half * 500, said)), Seen::Nothing));
+        }
+        known
+    }
+
     #[test]
-    fn a_jump_that_all_saw_stays_until_ops_releases_it_and_one_that_only_a_sleeper_saw_is_lifted() {
+    fn what_only_a_sleeper_saw_is_lifted_by_whoever_was_awake() {
         let begun = Instant::now();
-        let fresh = || Known { steady: None, doubted: false, recorded: false };
-        let (mut awake, mut sleeper) = (fresh(), fresh());
-        for known in [&mut awake, &mut sleeper] {
-            assert!(matches!(known.look(None, reading(begun, 0, 0)), Seen::Nothing));
-        }
-        // The sleeper's steady clock stood still for a minute.
-        let slept = sleeper.look(None, reading(begun, 500, 60_500));
-        let Seen::Jump { from, .. } = slept else { panic!("a jump") };
-        let doubt = Doubt { from, to: reading(begun, 0, 60_500).said };
-        assert!(matches!(awake.look(Some(doubt), reading(begun, 60_900, 60_900)), Seen::Steady(_)));
-        sleeper.recorded = true;
-        assert!(matches!(sleeper.look(None, reading(begun, 1_000, 61_000)), Seen::Nothing));
+        let (mut awake, mut sleeper) = (watched(begun, 0, 70), watched(begun, 0, 10));
+        // The sleeper's own clock stood still for a minute.
+        let Seen::Jump { from, .. } = sleeper.look(None, 0, reading(begun, 10_500, 70_500)) else { panic!("a jump") };
+        let doubt = Doubt { from, to: reading(begun, 0, 70_500).said };
+        assert!(matches!(watched(begun, 8, 70).look(Some(doubt), 0, reading(begun, 71_000, 71_000)), Seen::Nothing));
+        assert!(matches!(awake.look(Some(doubt), 0, reading(begun, 71_000, 71_000)), Seen::Steady(_)));
+        assert!(matches!(sleeper.look(None, 1, reading(begun, 11_500, 71_500)), Seen::Nothing));
         assert!(!sleeper.doubted);
-        // Now it jumps for both; one that has just started saw nothing.
-        let after = |steady| reading(begun, steady, 3_600_000 + i64::try_from(steady).unwrap());
-        assert!(matches!(sleeper.look(None, after(1_500)), Seen::Jump { .. }));
-        let doubt = Doubt { from: reading(begun, 0, 61_000).said, to: after(1_500).said };
-        for known in [&mut awake, &mut sleeper, &mut fresh()] {
-            assert!(matches!(known.look(Some(doubt), after(61_500)), Seen::Nothing));
+    }
+
+    #[test]
+    fn a_jump_stays_until_ops_releases_it_though_the_clock_comes_back_or_a_process_starts() {
+        let begun = Instant::now();
+        let (mut saw, mut asleep) = (watched(begun, 0, 10), watched(begun, 0, 10));
+        let Seen::Jump { from, .. } = saw.look(None, 0, reading(begun, 10_500, -49_500)) else { panic!("a jump") };
+        let doubt = Doubt { from, to: reading(begun, 0, -49_500).said };
+        // Put right: whoever saw it, slept meanwhile or has just started is no witness.
+        for known in [&mut saw, &mut asleep, &mut watched(begun, 11, 30), &mut fresh()] {
+            assert!(matches!(known.look(Some(doubt), 0, reading(begun, 90_000, 90_000)), Seen::Nothing));
             assert!(known.doubted);
-            assert!(matches!(known.look(None, after(62_000)), Seen::Nothing));
-            assert!(!known.doubted, "ops has said that it is right");
         }
+        // Released, whatever it shows by then.
+        for known in [&mut saw, &mut asleep] {
+            assert!(matches!(known.look(None, 1, reading(begun, 90_500, 500_000)), Seen::Nothing));
+            assert!(!known.doubted, "ops has said that it is right");
+            assert!(matches!(known.look(None, 1, reading(begun, 91_000, 500_500)), Seen::Nothing));
+        }
+        // One that slept through the doubt and its release does not doubt anew.
+        let mut slept = watched(begun, 0, 10);
+        assert!(matches!(slept.look(None, 1, reading(begun, 91_500, 501_000)), Seen::Nothing));
+        assert!(!slept.doubted);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{PgPool, Postgres, Transaction};
+use sqlx::{Connection as _, PgConnection, PgPool, Postgres, Transaction};
 use tokio::sync::watch;
 
 use crate::restore::{self, Witness};
@@ -112,14 +112,25 @@ impl Db {
     /// Commits, and wakes whoever waits for something to do: the relay and the schedules of this process.
     pub async fn commit(&self, tx: Transaction<'static, Postgres>) -> sqlx::Result<()> {
         tx.commit().await?;
-        self.commits.send_modify(|count| *count += 1);
+        self.committed();
         Ok(())
     }
 
-    /// Commits facts that were heard, and wakes also whoever acts on them.
-    pub(crate) async fn commit_heard(&self, tx: Transaction<'static, Postgres>) -> sqlx::Result<()> {
-        self.commit(tx).await?;
+    /// Wakes whoever waits for something to do: the relay and the schedules of this process.
+    pub fn committed(&self) {
+        self.commits.send_modify(|count| *count += 1);
+    }
+
+    /// The same, and whoever acts on what was heard.
+    pub(crate) fn committed_heard(&self) {
+        self.committed();
         self.heard.send_modify(|count| *count += 1);
+    }
+
+    /// Commits facts that were heard.
+    pub(crate) async fn commit_heard(&self, tx: Transaction<'static, Postgres>) -> sqlx::Result<()> {
+        tx.commit().await?;
+        self.committed_heard();
         Ok(())
     }
 
@@ -165,10 +176,36 @@ impl Db {
         self.heard.subscribe()
     }
 
-    /// The same database through a small pool of its own, so that no other work can hold it up.
-    pub fn separate(&self, connections: u32) -> Db {
-        let pools = Pools::new(connections, connections, &self.options, &self.witness);
-        Db { pools: Arc::new(Mutex::new(pools)), ..self.clone() }
+    /// A connection for one loop alone; made when it is first needed.
+    pub fn session(&self) -> Session {
+        Session { db: self.clone(), kept: None }
+    }
+}
+
+/// A connection that one loop keeps to itself. No other work holds it up, and it is never given back to a pool, which would ask the
+/// server every time whether it still lives. Whoever takes it and does not keep it (work failed, was given up or cancelled) has
+/// closed it, whatever it was in the middle of, and the next one is new.
+#[derive(Debug)]
+pub struct Session {
+    /// The database that it is a connection to.
+    pub db: Db,
+    kept: Option<PgConnection>,
+}
+
+impl Session {
+    /// The connection, to be kept when all went well.
+    pub async fn take(&mut self) -> sqlx::Result<PgConnection> {
+        if let Some(kept) = self.kept.take() {
+            return Ok(kept);
+        }
+        let mut connection = PgConnection::connect_with(&self.db.options).await?;
+        restore::recognise(&mut connection, &self.db.witness).await?;
+        Ok(connection)
+    }
+
+    /// Nothing is under way on it.
+    pub fn keep(&mut self, connection: PgConnection) {
+        self.kept = Some(connection);
     }
 }
 
@@ -191,7 +228,7 @@ pub async fn connect(url: &SecretString, schema: Schema) -> anyhow::Result<Db> {
     let planner = [("plan_cache_mode", "force_generic_plan"), ("random_page_cost", "1.1")];
     let options = PgConnectOptions::from_str(url.expose_secret())?.application_name(&instance).options(planner);
     let witness = Arc::new(Witness::default());
-    let pools = Pools::new(6, 4, &options, &witness);
+    let pools = Pools::new(6, 2, &options, &witness);
     let mut wait = Duration::from_millis(50);
     loop {
         match check(&pools.rpc, schema).await {

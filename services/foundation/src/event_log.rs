@@ -24,7 +24,7 @@ impl EventLog {
     }
 
     async fn read_after(&self, request: &ReadRequest, limit: i64) -> sqlx::Result<ReadResponse> {
-        outbox::place(&self.db).await?;
+        outbox::place(&self.db, &mut *self.db.work().acquire().await?).await?;
         let mut tx = self.db.begin().await?;
         let head = sqlx::query!("select log_id, position from log_head").fetch_one(&mut *tx).await?;
         let mut log_id = head.log_id.to_string();

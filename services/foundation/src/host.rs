@@ -83,6 +83,7 @@ impl Host {
         let name = schema.name;
         let telemetry = telemetry::start(name, &config)?;
         let db = db::connect(&config.database_url, schema).await?;
+        clock::begin(&db).await;
         event_log::register_consumers(&db, name).await?;
         let bus = bus::connect(&config.nats_url, name).await?;
         let auth = Auth::new(name, &config)?;

@@ -10,17 +10,24 @@ use std::sync::Arc;
 
 use futures::FutureExt as _;
 use proto::Event;
-use sqlx::PgConnection;
+use sqlx::{Connection as _, PgConnection};
 use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 
 use crate::BoxFuture;
 use crate::bus::Fact;
-use crate::db::{self, Chain, Db};
+use crate::db::{self, Chain, Db, Session};
 use crate::telemetry;
 
 /// How many facts are applied in one transaction at most.
 pub const BATCH: usize = 100;
+
+impl Fact {
+    /// What it says; one that cannot be read is parked.
+    pub fn read<E: Event>(&self) -> Result<E, Failure> {
+        E::decode(self.payload.clone()).map_err(|error| Failure::Park(format!("undecodable: {error}")))
+    }
+}
 
 /// Why a fact was not applied.
 #[derive(Debug)]
@@ -50,6 +57,7 @@ pub enum Outcome {
 }
 
 type Handler = Arc<dyn for<'c> Fn(&'c mut PgConnection, Fact) -> BoxFuture<'c, Result<(), Failure>> + Send + Sync>;
+type Gatherer = for<'c> fn(&'c mut PgConnection, Vec<Fact>) -> BoxFuture<'c, Result<(), Failure>>;
 
 /// What a service hears, and the function for each.
 #[derive(Clone)]
@@ -57,12 +65,21 @@ pub struct Routes {
     /// Name of the hearing service, of its inbox and of its durable consumer.
     pub consumer: &'static str,
     handlers: BTreeMap<&'static str, Handler>,
+    gatherer: Option<Gatherer>,
 }
 
 impl Routes {
     /// Hears nothing yet.
     pub fn new(consumer: &'static str) -> Routes {
-        Routes { consumer, handlers: BTreeMap::new() }
+        Routes { consumer, handlers: BTreeMap::new(), gatherer: None }
+    }
+
+    /// Hears these subjects with one function, which gets all facts at once that came together: for a hearer that writes down much
+    /// and decides little. It works in the transaction of the inbox rows; it neither commits nor sleeps.
+    pub fn gathering(consumer: &'static str, subjects: &[&'static str], gatherer: Gatherer) -> Routes {
+        let each: Handler = Arc::new(move |tx, fact| gatherer(tx, vec![fact]));
+        let handlers = subjects.iter().map(|subject| (*subject, each.clone())).collect();
+        Routes { consumer, handlers, gatherer: Some(gatherer) }
     }
 
     /// Hears one more event. The handler works in the transaction of the inbox row; it neither commits nor sleeps.
@@ -71,9 +88,9 @@ impl Routes {
         E: Event + 'static,
         F: for<'c> Fn(&'c mut PgConnection, E) -> BoxFuture<'c, Result<(), Failure>> + Send + Sync + 'static,
     {
-        let decoding: Handler = Arc::new(move |tx, fact| match E::decode(fact.payload) {
+        let decoding: Handler = Arc::new(move |tx, fact| match fact.read() {
             Ok(event) => handler(tx, event),
-            Err(error) => Box::pin(async move { Err(Failure::Park(format!("undecodable: {error}"))) }),
+            Err(failure) => Box::pin(async move { Err(failure) }),
         });
         self.handlers.insert(E::SUBJECT, decoding);
         self
@@ -93,34 +110,50 @@ impl Routes {
 /// Applies the facts that were not applied before, in one transaction: its costs are shared. Whatever is out of the ordinary
 /// (a fact that cannot be applied now, one that waits behind a parked one) sends all of them through one by one, so that none
 /// holds up another. Answers in the order of the facts.
-pub async fn apply_all(db: &Db, routes: &Routes, facts: &[Fact]) -> Vec<Outcome> {
-    if db.in_time(together(db, routes, facts)).await.unwrap_or(false) {
+pub async fn apply_all(session: &mut Session, routes: &Routes, facts: &[Fact]) -> Vec<Outcome> {
+    let db = session.db.clone();
+    if db.in_time(together(session, routes, facts)).await.unwrap_or(false) {
         facts.iter().for_each(|fact| telemetry::heard(&fact.subject, "handled"));
         return vec![Outcome::Handled; facts.len()];
     }
     let mut outcomes = Vec::with_capacity(facts.len());
     for fact in facts {
-        outcomes.push(apply(db, routes, fact.clone()).await);
+        outcomes.push(apply(&db, routes, fact.clone()).await);
     }
     outcomes
 }
 
 /// False when one of them needs a transaction of its own.
-async fn together(db: &Db, routes: &Routes, facts: &[Fact]) -> Result<bool, Retry> {
+async fn together(session: &mut Session, routes: &Routes, facts: &[Fact]) -> Result<bool, Retry> {
     let mut ordered: Vec<&Fact> = facts.iter().collect();
     // One order for every replica: two that hear of the same aggregates wait for each other, never in a circle.
     ordered.sort_by_key(|fact| (&fact.aggregate, fact.position, fact.id));
     ordered.dedup_by_key(|fact| fact.id);
-    let mut tx = db.begin().await?;
+    let mut connection = session.take().await?;
+    let mut tx = connection.begin().await?;
     let Some(new) = first_times(&mut tx, routes.consumer, &ordered).await? else { return Ok(false) };
-    for fact in ordered.into_iter().filter(|fact| new.contains(&fact.id)) {
+    let new = ordered.into_iter().filter(|fact| new.contains(&fact.id));
+    if !all(&mut tx, routes, new).await {
+        return Ok(false);
+    }
+    tx.commit().await?;
+    session.keep(connection);
+    session.db.committed_heard();
+    Ok(true)
+}
+
+async fn all<'f>(tx: &mut PgConnection, routes: &Routes, facts: impl Iterator<Item = &'f Fact>) -> bool {
+    if let Some(gatherer) = routes.gatherer {
+        let gathered = AssertUnwindSafe(gatherer(tx, facts.cloned().collect())).catch_unwind().await;
+        return matches!(gathered, Ok(Ok(())));
+    }
+    for fact in facts {
         let span = hearing(fact);
-        if dispatch(&mut tx, routes, fact.clone()).instrument(span).await.is_err() {
-            return Ok(false);
+        if dispatch(tx, routes, fact.clone()).instrument(span).await.is_err() {
+            return false;
         }
     }
-    db.commit_heard(tx).await?;
-    Ok(true)
+    true
 }
 
 fn hearing(fact: &Fact) -> Span {

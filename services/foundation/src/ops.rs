@@ -130,6 +130,7 @@ async fn released(tx: &mut PgConnection) -> sqlx::Result<bool> {
     let released = sqlx::query!(
         "update log_head set clock_doubted_at = null, clock_right_until = null, held_at = null, whole_until = null,
              whole_position = null, lost = false,
+             clock_releases = clock_releases + (clock_doubted_at is not null)::int,
              doubtful_before = case when held_at is null then doubtful_before else clock_timestamp() end
          where held_at is not null or clock_doubted_at is not null"
     );

@@ -68,11 +68,11 @@ pub async fn announce(tx: &mut PgConnection, facts: Vec<Announcement>) -> sqlx::
 
 /// Numbers all committed facts; returns how far the log reaches, and how far it was published. Any replica may do it at any
 /// time.
-pub async fn place(db: &Db) -> sqlx::Result<(i64, i64)> {
+pub async fn place(db: &Db, connection: &mut PgConnection) -> sqlx::Result<(i64, i64)> {
     loop {
         let place =
             sqlx::query!(r#"select head as "head!", placed as "placed!", cursor as "cursor!" from place(), relay"#);
-        let log = db.in_time(place.fetch_one(&db.work())).await?;
+        let log = db.in_time(place.fetch_one(&mut *connection)).await?;
         if log.placed < BATCH {
             db.witness.advanced(log.head);
             return Ok((log.head, log.cursor));

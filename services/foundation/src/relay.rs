@@ -6,7 +6,7 @@ use bytes::Bytes;
 use sqlx::PgConnection;
 
 use crate::bus::{Bus, Fact};
-use crate::db::Db;
+use crate::db::{Db, Session};
 use crate::host::Stop;
 use crate::outbox;
 
@@ -20,10 +20,10 @@ const BATCH: i64 = 500;
 /// Places and publishes until told to stop; then once more, so that what was committed before the stop leaves too.
 pub async fn run(db: Db, bus: Bus, stop: Stop) -> anyhow::Result<()> {
     let mut commits = db.commits();
-    let mut failures: u32 = 0;
+    let (mut session, mut failures) = (db.session(), 0_u32);
     loop {
         let stopping = stop.requested();
-        match pass(&db, &bus).await {
+        match pass(&mut session, &bus).await {
             Ok(()) => failures = 0,
             Err(error) => {
                 // Said once per outage: catch-up delivers meanwhile.
@@ -46,15 +46,14 @@ pub async fn run(db: Db, bus: Bus, stop: Stop) -> anyhow::Result<()> {
     }
 }
 
-async fn pass(db: &Db, bus: &Bus) -> anyhow::Result<()> {
-    let (head, mut cursor) = outbox::place(db).await?;
-    if cursor == head || !bus.connected() {
-        return Ok(());
-    }
-    let mut connection = db.in_time(db.work().acquire()).await?;
+async fn pass(session: &mut Session, bus: &Bus) -> anyhow::Result<()> {
+    let db = session.db.clone();
+    let mut connection = db.in_time(session.take()).await?;
+    let (head, mut cursor) = outbox::place(&db, &mut connection).await?;
     while cursor < head && bus.connected() {
-        cursor = publish(db, &mut connection, bus, cursor, head).await?;
+        cursor = publish(&db, &mut connection, bus, cursor, head).await?;
     }
+    session.keep(connection);
     Ok(())
 }
 

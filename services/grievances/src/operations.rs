@@ -56,8 +56,7 @@ pub async fn hear(tx: &mut PgConnection, id: Uuid, area: &str, whistle: Whistle,
         return Err(Error::NotFound(format!("grievance {id} in area {area}")));
     }
     if let Some(after) = heard(&loaded.grievance, whistle, state)? {
-        let now = clock::now(tx).await?;
-        store::save(tx, &loaded, &after, now).await?;
+        store::save(tx, &loaded, &after).await?;
     }
     Ok(())
 }
@@ -77,9 +76,8 @@ async fn run(
     command: Command,
     grade: Option<&Grade>,
 ) -> Result<wire::Grievance, Error> {
-    let now = clock::now(tx).await?;
-    let (after, event) = decide(&loaded.grievance, command, now)?;
-    let saved = store::save(tx, &loaded, &after, now).await?;
+    let (after, event) = decide(&loaded.grievance, command, loaded.now)?;
+    let saved = store::save(tx, &loaded, &after).await?;
     outbox::announce(tx, announcements::of(event, &saved, grade).into_iter().collect()).await?;
     views::grievance(tx, saved.id).await
 }

@@ -1,6 +1,8 @@
 //! SQL that decides. `load` locks the row, so nobody moves between deciding and saving.
 
-use foundation::clock::Timestamp;
+use std::time::Instant;
+
+use foundation::clock::{self, Timestamp};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -55,6 +57,8 @@ pub struct Loaded {
     pub submitter: String,
     /// Grows with every change.
     pub version: i64,
+    /// What Postgres's clock said when it was locked.
+    pub now: Timestamp,
 }
 
 /// Writes a photo's row, once.
@@ -112,10 +116,13 @@ async fn check_names(tx: &mut PgConnection, new: &New) -> Result<(), Error> {
 
 /// The grievance, locked.
 pub async fn load(tx: &mut PgConnection, id: Uuid) -> Result<Loaded, Error> {
+    let before = Instant::now();
+    // The clock is read once the row is locked, not while it is waited for.
     let row = sqlx::query!(
-        "select state, unit_ids, difficulty, handle_by, whistle_id, whistle_blown_at, whistle_version, area, owner,
-                submitter, version
-         from grievance where id = $1 for update",
+        r#"with locked as materialized (select * from grievance where id = $1 for update)
+           select state as "state!", unit_ids, difficulty, handle_by, whistle_id, whistle_blown_at,
+                  whistle_version as "whistle_version!", area as "area!", owner as "owner!", submitter as "submitter!",
+                  version as "version!", clock_timestamp() as "now!" from locked"#,
         id
     )
     .fetch_optional(tx)
@@ -132,11 +139,12 @@ pub async fn load(tx: &mut PgConnection, id: Uuid) -> Result<Loaded, Error> {
             version: row.whistle_version,
         }),
     };
-    Ok(Loaded { id, grievance, area: row.area, owner: row.owner, submitter: row.submitter, version: row.version })
+    let (area, owner, submitter, version) = (row.area, row.owner, row.submitter, row.version);
+    Ok(Loaded { id, grievance, area, owner, submitter, version, now: clock::said(before, row.now)? })
 }
 
 /// Writes what a grievance has become, as its next version; a changed state is a step.
-pub async fn save(tx: &mut PgConnection, before: &Loaded, after: &Grievance, now: Timestamp) -> sqlx::Result<Loaded> {
+pub async fn save(tx: &mut PgConnection, before: &Loaded, after: &Grievance) -> sqlx::Result<Loaded> {
     let version = before.version + 1;
     sqlx::query!(
         "with changed as (
@@ -152,7 +160,7 @@ pub async fn save(tx: &mut PgConnection, before: &Loaded, after: &Grievance, now
         after.whistle.map(|whistle| whistle.id),
         after.whistle.map(|whistle| whistle.version),
         version,
-        now,
+        before.now,
         after.whistle.map(|whistle| whistle.blown_at),
         after.state != before.grievance.state
     )

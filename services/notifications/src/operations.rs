@@ -10,11 +10,12 @@ use std::sync::Arc;
 
 use foundation::BoxFuture;
 use foundation::clock::from_wire;
-use foundation::db::{Chain, Db};
+use foundation::db::{Chain, Db, Session};
 use foundation::rpc::client::Peer;
 use proto::dispatch::v1::directory_service_client::DirectoryServiceClient;
 use proto::dispatch::v1::{Contact, ResolveTargetRequest, ResolveTargetResponse};
 use secrecy::SecretString;
+use sqlx::{Connection as _, PgConnection};
 use tonic::Status;
 use uuid::Uuid;
 
@@ -47,21 +48,33 @@ pub(crate) struct Resolved {
 }
 
 /// What is done with some of what was taken up.
-type Work<T> = for<'a> fn(&'a Operations, &'a [T]) -> BoxFuture<'a, Result<(), Error>>;
+type Work<T> = for<'a> fn(&'a mut PgConnection, &'a [T]) -> BoxFuture<'a, Result<(), Error>>;
 
-impl Operations {
-    /// Does this for all at once, or for each alone where one of them cannot be done: that one is taken up again after its lease.
-    pub(crate) async fn together<T>(&self, all: &[T], effect: fn(&T) -> Uuid, work: Work<T>) {
-        if all.is_empty() || self.db.in_time(work(self, all)).await.is_ok() {
-            return;
-        }
-        for one in all {
-            if let Err(error) = self.db.in_time(work(self, std::slice::from_ref(one))).await {
-                tracing::warn!(effect = %effect(one), error = %Chain(&error), "taken up again after its lease");
-            }
+/// Does this in one transaction for all, or for each alone where one of them cannot be done: that one is taken up again after its
+/// lease.
+async fn together<T>(session: &mut Session, all: &[T], effect: fn(&T) -> Uuid, work: Work<T>) {
+    let db = session.db.clone();
+    if all.is_empty() || db.in_time(in_transaction(session, all, work)).await.is_ok() {
+        return;
+    }
+    for one in all {
+        if let Err(error) = db.in_time(in_transaction(session, std::slice::from_ref(one), work)).await {
+            tracing::warn!(effect = %effect(one), error = %Chain(&error), "taken up again after its lease");
         }
     }
+}
 
+async fn in_transaction<T>(session: &mut Session, some: &[T], work: Work<T>) -> Result<(), Error> {
+    let mut connection = session.take().await?;
+    let mut tx = connection.begin().await?;
+    work(&mut tx, some).await?;
+    tx.commit().await?;
+    session.keep(connection);
+    session.db.committed();
+    Ok(())
+}
+
+impl Operations {
     /// Asks dispatch's directory: contacts are resolved when the rung fires, never earlier.
     pub(crate) async fn resolve(&self, assignment: Uuid, ladder: Uuid, target: Target) -> Result<Resolved, Error> {
         let request = ResolveTargetRequest {

@@ -4,13 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use foundation::db::Chain;
+use foundation::db::{Chain, Session};
 use foundation::host::{Stop, pause};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::error::Error;
 use crate::operations::Operations;
-use crate::operations::sending::Attempted;
+use crate::operations::sending::{self, Attempted};
 use crate::store;
 
 const POLL: Duration = Duration::from_secs(1);
@@ -24,10 +24,10 @@ pub async fn sender(operations: Operations, stop: Stop) -> anyhow::Result<()> {
     let (ended, attempts) = mpsc::channel(AT_ONCE);
     let mut recording = tokio::spawn(record(operations.clone(), attempts));
     let under_way = Arc::new(Semaphore::new(AT_ONCE));
-    let mut heard = operations.db.heard();
+    let (mut heard, mut session) = (operations.db.heard(), operations.db.session());
     while !stop.requested() {
         heard.mark_unchanged();
-        let wait = match take(&operations, &under_way, &ended).await {
+        let wait = match take(&operations, &mut session, &under_way, &ended).await {
             Ok(0) => POLL / 4,
             Ok(_) => BREATH,
             Err(error) => {
@@ -53,11 +53,18 @@ pub async fn sender(operations: Operations, stop: Stop) -> anyhow::Result<()> {
 /// Takes up as many messages as may be under way, and begins to send them; returns how many.
 async fn take(
     operations: &Operations,
+    session: &mut Session,
     under_way: &Arc<Semaphore>,
     ended: &mpsc::Sender<Attempted>,
 ) -> Result<usize, Error> {
     let free = i64::try_from(under_way.available_permits()).unwrap_or_default();
-    let taken = operations.db.in_time(store::take(&operations.db, free)).await?;
+    let take = async {
+        let mut connection = session.take().await?;
+        let taken = store::take(&mut connection, &operations.db.instance, free).await?;
+        session.keep(connection);
+        Ok::<_, Error>(taken)
+    };
+    let taken = operations.db.in_time(take).await?;
     let count = taken.len();
     for message in taken {
         let (operations, ended) = (operations.clone(), ended.clone());
@@ -74,19 +81,19 @@ async fn take(
 
 /// Records attempts until all of them have ended, as many at once as have ended meanwhile.
 async fn record(operations: Operations, mut attempts: mpsc::Receiver<Attempted>) {
-    let mut batch = Vec::with_capacity(AT_ONCE);
+    let (mut batch, mut session) = (Vec::with_capacity(AT_ONCE), operations.db.session());
     while attempts.recv_many(&mut batch, AT_ONCE).await > 0 {
-        operations.record(&batch).await;
+        sending::record(&mut session, &batch).await;
         batch.clear();
     }
 }
 
 /// Opens call tasks until told to stop.
 pub async fn tasks(operations: Operations, stop: Stop) -> anyhow::Result<()> {
-    let mut heard = operations.db.heard();
+    let (mut heard, mut session) = (operations.db.heard(), operations.db.session());
     while !stop.requested() {
         heard.mark_unchanged();
-        let taken = operations.open_tasks().await.unwrap_or_else(|error| {
+        let taken = operations.open_tasks(&mut session).await.unwrap_or_else(|error| {
             tracing::warn!(error = %Chain(&error), "call tasks cannot be opened now");
             0
         });
@@ -116,8 +123,9 @@ pub async fn orphans(operations: Operations, stop: Stop) -> anyhow::Result<()> {
 
 /// Collects receipts until told to stop.
 pub async fn receipts(operations: Operations, stop: Stop) -> anyhow::Result<()> {
+    let mut session = operations.db.session();
     while !stop.requested() {
-        let asked = operations.collect_receipts().await.unwrap_or_else(|error| {
+        let asked = operations.collect_receipts(&mut session).await.unwrap_or_else(|error| {
             tracing::warn!(error = %Chain(&error), "receipts cannot be collected now");
             0
         });

@@ -107,14 +107,14 @@ pub async fn add_tasks(tx: &mut PgConnection, rung: &Rung, tasks: &[NewTask]) ->
 }
 
 /// Takes up to `limit` messages under a lease of 4 s, the longest waiting first.
-pub async fn take(db: &Db, limit: i64) -> Result<Vec<Taken>, Error> {
+pub async fn take(connection: &mut PgConnection, instance: &str, limit: i64) -> Result<Vec<Taken>, Error> {
     let since = Instant::now();
     let rows = sqlx::query!(
         r#"update message m set state = 'sending', attempts = attempts + 1, taken_by = $2,
                attempt_at = clock_timestamp() + interval '4 s'
            where id = any(array(select id from message where state in ('queued', 'sending')
                                 and attempt_at <= (select clock_timestamp())
-                                and not (select held_at is not null from log_head) order by attempt_at, id limit $1
+                                and not (select held_at is not null or clock_doubted_at is not null from log_head) order by attempt_at, id limit $1
                                 for update skip locked))
            returning id, whistle_id, assignment_id, ladder_id, ladder_kind, rung, text, target, due_at, check_after_ms,
                      attempts, traceparent,
@@ -124,9 +124,9 @@ pub async fn take(db: &Db, limit: i64) -> Result<Vec<Taken>, Error> {
                      attempts > 1 or due_at < (select coalesce(doubtful_before, '-infinity') from log_head) as "doubtful!",
                      clock_timestamp() as "taken_at!""#,
         limit,
-        &*db.instance
+        instance
     );
-    let rows = rows.fetch_all(&db.work()).await?;
+    let rows = rows.fetch_all(connection).await?;
     let taken = rows.into_iter().map(|row| {
         // By a clock that has jumped, somebody else's lease only seems to have ended.
         let taken_at = clock::said(since, row.taken_at)?;
@@ -203,7 +203,8 @@ pub async fn again(tx: &mut PgConnection, id: Uuid, attempt: i32, after: TimeDel
 pub async fn awaited(db: &Db) -> sqlx::Result<Vec<Uuid>> {
     sqlx::query_scalar!(
         "update message set receipt_at = clock_timestamp() + interval '10 s' where id = any(array(
-             select id from message where receipt_at <= (select clock_timestamp()) order by receipt_at limit 50
+             select id from message where receipt_at <= (select clock_timestamp())
+             and not (select clock_doubted_at is not null from log_head) order by receipt_at limit 50
              for update skip locked)) returning id"
     )
     .fetch_all(&db.work())
@@ -258,7 +259,7 @@ pub async fn take_tasks(db: &Db) -> sqlx::Result<Vec<Resolving>> {
         Resolving,
         "update call_task set attempt_at = clock_timestamp() + interval '4 s', taken_by = $1 where id in (
              select id from call_task where state = 'resolving' and attempt_at <= (select clock_timestamp())
-             and not (select held_at is not null from log_head) order by attempt_at limit 50 for update skip locked)
+             and not (select held_at is not null or clock_doubted_at is not null from log_head) order by attempt_at limit 50 for update skip locked)
          returning id, assignment_id, ladder_id, ladder_kind, card, callee",
         &*db.instance
     )
@@ -279,25 +280,25 @@ pub async fn task_again(tx: &mut PgConnection, id: Uuid, after: TimeDelta) -> sq
     Ok(())
 }
 
-/// Frees what a process took up that is gone: Postgres sees no session of it any more; and what would wait for minutes, for which
-/// there is no lease and no pause: a clock wrote it that has been put right since. Leases younger than half a second stay,
-/// and nothing is freed for the time of a lease where the server has just started, or may just have been promoted: others may live
-/// and still be connecting.
+/// Frees what a process took up that is gone: Postgres sees no session of it any more; and what would wait for longer than any
+/// lease or pause: a clock wrote it that has been put right since. Leases younger than half a second stay, and a session younger than
+/// a lease frees nothing: where all sessions have just ended, or the server was promoted, others may live and still be connecting.
 pub async fn free_orphans(db: &Db) -> sqlx::Result<()> {
     let mut connection = db.work().acquire().await?;
     clock::now(&mut connection).await?;
     sqlx::query!(
         "with alive as materialized (select application_name from pg_stat_activity where application_name is not null),
-              server as (select pg_postmaster_start_time() < clock_timestamp() - interval '4 s'
-                             and (pg_last_wal_replay_lsn() is null
-                                  or backend_start < clock_timestamp() - interval '4 s') as settled
+              server as (select backend_start < clock_timestamp() - interval '4 s' as settled
                           from pg_stat_activity where pid = pg_backend_pid()),
               righted as (
              update call_task set attempt_at = clock_timestamp() where state = 'resolving'
-             and attempt_at > (select clock_timestamp()) + interval '5 min'),
+             and attempt_at > (select clock_timestamp()) + interval '90 s'),
               righted_too as (
              update message set attempt_at = clock_timestamp() where state in ('queued', 'sending')
-             and attempt_at > (select clock_timestamp()) + interval '5 min'),
+             and attempt_at > (select clock_timestamp()) + interval '90 s'),
+              receipts as (
+             update message set receipt_at = clock_timestamp() where state = 'accepted' and receipt_at >
+                 (select clock_timestamp()) + interval '1 min' + ((select clock_timestamp()) - accepted_at) / 10),
               freed as (
              update call_task set attempt_at = clock_timestamp() where state = 'resolving' and taken_by is not null
              and attempt_at between (select clock_timestamp()) and (select clock_timestamp()) + interval '3500 ms'

@@ -49,9 +49,9 @@ pub struct NewCase {
     pub drill: bool,
 }
 
-/// Writes one line of a timeline, once.
-pub async fn note(tx: &mut PgConnection, entry: &Entry) -> Result<(), Error> {
-    Ok(store::note(tx, entry).await?)
+/// Writes lines of timelines, each once.
+pub async fn note(tx: &mut PgConnection, entries: &[Entry]) -> Result<(), Error> {
+    Ok(store::note(tx, entries).await?)
 }
 
 /// Opens a case, once.

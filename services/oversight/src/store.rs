@@ -26,16 +26,25 @@ pub struct Entry {
     pub fact: Fact,
 }
 
-/// Writes a line once.
-pub async fn note(tx: &mut PgConnection, entry: &Entry) -> sqlx::Result<()> {
+/// Writes lines, each once.
+pub async fn note(tx: &mut PgConnection, entries: &[Entry]) -> sqlx::Result<()> {
+    let (mut ids, mut whistles, mut assignments, mut times, mut lines) = (vec![], vec![], vec![], vec![], vec![]);
+    for entry in entries {
+        ids.push(entry.id);
+        whistles.push(entry.whistle);
+        assignments.push(entry.assignment);
+        times.push(entry.at);
+        lines.push(texts::text(entry.fact));
+    }
     sqlx::query!(
-        "insert into timeline (id, whistle_id, assignment_id, at, text) values ($1, $2, $3, $4, $5)
+        "insert into timeline (id, whistle_id, assignment_id, at, text)
+         select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::timestamptz[], $5::text[])
          on conflict (id) do nothing",
-        entry.id,
-        entry.whistle,
-        entry.assignment,
-        entry.at,
-        texts::text(entry.fact)
+        &ids,
+        &whistles,
+        &assignments as &[Option<Uuid>],
+        &times,
+        &lines
     )
     .execute(tx)
     .await?;
@@ -57,7 +66,7 @@ pub async fn take(db: &Db, limit: i64) -> sqlx::Result<Vec<Taken>> {
         r#"update case_file set attempts = attempts + 1, taken_by = $1, attempt_at = clock_timestamp() + interval '4 s'
          where id in (
              select id from case_file where state = 'pending' and attempt_at <= (select clock_timestamp())
-             and not (select held_at is not null from log_head) order by attempt_at limit $2 for update skip locked)
+             and not (select held_at is not null or clock_doubted_at is not null from log_head) order by attempt_at limit $2 for update skip locked)
          returning id, whistle_id, assignment_id, ladder_id, due_at, platform_fault_after_ms, released, attempts, traceparent,
                    offered_at is not null as "offered!",
                    attempts > 1 or due_at < (select coalesce(doubtful_before, '-infinity') from log_head) as "doubtful!",
@@ -93,7 +102,7 @@ pub async fn take_corrections(db: &Db, limit: i64) -> sqlx::Result<Vec<TakenCorr
          where id in (
              select c.id from correction c join case_file f on f.id = c.case_id and f.state = 'pushed'
              where c.state = 'pending' and c.attempt_at <= (select clock_timestamp())
-             and not (select held_at is not null from log_head)
+             and not (select held_at is not null or clock_doubted_at is not null from log_head)
              order by c.attempt_at limit $2 for update of c skip locked)
          returning id, case_id, text, attempts,
              (select assignment_id from case_file where id = case_id) as "assignment!",
@@ -202,25 +211,22 @@ pub async fn correct_again(db: &Db, id: Uuid, attempt: i32, after: TimeDelta) ->
     Ok(())
 }
 
-/// Frees what a process took up that is gone: Postgres sees no session of it any more; and what would wait for minutes, for which
-/// there is no lease and no pause: a clock wrote it that has been put right since. Leases younger than half a second stay,
-/// and nothing is freed for the time of a lease where the server has just started, or may just have been promoted: others may live
-/// and still be connecting.
+/// Frees what a process took up that is gone: Postgres sees no session of it any more; and what would wait for longer than any
+/// lease or pause: a clock wrote it that has been put right since. Leases younger than half a second stay, and a session younger than
+/// a lease frees nothing: where all sessions have just ended, or the server was promoted, others may live and still be connecting.
 pub async fn free_orphans(db: &Db) -> sqlx::Result<()> {
     let mut connection = db.work().acquire().await?;
     clock::now(&mut connection).await?;
     sqlx::query!(
         "with alive as materialized (select application_name from pg_stat_activity where application_name is not null),
-              server as (select pg_postmaster_start_time() < clock_timestamp() - interval '4 s'
-                             and (pg_last_wal_replay_lsn() is null
-                                  or backend_start < clock_timestamp() - interval '4 s') as settled
+              server as (select backend_start < clock_timestamp() - interval '4 s' as settled
                           from pg_stat_activity where pid = pg_backend_pid()),
               righted as (
              update correction set attempt_at = clock_timestamp() where state = 'pending'
-             and attempt_at > (select clock_timestamp()) + interval '5 min'),
+             and attempt_at > (select clock_timestamp()) + interval '90 s'),
               righted_too as (
              update case_file set attempt_at = clock_timestamp() where state = 'pending'
-             and attempt_at > (select clock_timestamp()) + interval '5 min'),
+             and attempt_at > (select clock_timestamp()) + interval '90 s'),
               freed as (
              update correction set attempt_at = clock_timestamp() where state = 'pending' and taken_by is not null
              and attempt_at between (select clock_timestamp()) and (select clock_timestamp()) + interval '3500 ms'

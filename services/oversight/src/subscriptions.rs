@@ -2,9 +2,11 @@
 //! just another subscriber.
 
 use foundation::BoxFuture;
+use foundation::bus::Fact;
 use foundation::clock::{Timestamp, from_wire};
 use foundation::id;
 use foundation::inbox::{Failure, Routes};
+use proto::Event as _;
 use proto::common::v1 as common;
 use proto::events::v1::rung_effect::Effect;
 use proto::events::v1::{
@@ -14,50 +16,87 @@ use proto::events::v1::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::domain::texts::{Card, Fact};
+use crate::domain::texts::{self, Card};
 use crate::error::Error;
 use crate::operations::{self, NewCase};
 use crate::store::Entry;
 
-type Heard<'c> = BoxFuture<'c, Result<(), Failure>>;
+/// What is heard.
+const SUBJECTS: [&str; 9] = [
+    WhistleBlown::SUBJECT,
+    RungFired::SUBJECT,
+    AssignmentAnswered::SUBJECT,
+    AssignmentSubmitted::SUBJECT,
+    CardAnnulled::SUBJECT,
+    WhistleWithdrawn::SUBJECT,
+    WhistleClosed::SUBJECT,
+    MessageAccepted::SUBJECT,
+    CallRecorded::SUBJECT,
+];
 
-/// One function per event heard.
+/// Everything becomes a line of a timeline; a timeline is written many lines at once.
 pub fn routes() -> Routes {
-    Routes::new("oversight")
-        .on(whistle_blown)
-        .on(rung_fired)
-        .on(assignment_answered)
-        .on(assignment_submitted)
-        .on(card_annulled)
-        .on(whistle_withdrawn)
-        .on(whistle_closed)
-        .on(message_accepted)
-        .on(call_recorded)
+    Routes::gathering("oversight", &SUBJECTS, hear)
 }
 
-fn whistle_blown(tx: &mut PgConnection, event: WhistleBlown) -> Heard<'_> {
-    Box::pin(async move {
-        let fact = Fact::Blown { units: event.assignments.len() };
-        note(tx, &event.whistle_id, None, event.blown_at, fact, "blown").await
-    })
+/// What a fact means here: a line, and for some what follows once it is written.
+struct Meaning {
+    line: Entry,
+    then: Option<Then>,
 }
 
-fn rung_fired(tx: &mut PgConnection, event: RungFired) -> Heard<'_> {
+enum Then {
+    Open(NewCase),
+    Correct { assignment: Uuid, card: Card, name: String },
+}
+
+fn hear(tx: &mut PgConnection, facts: Vec<Fact>) -> BoxFuture<'_, Result<(), Failure>> {
     Box::pin(async move {
-        let shown = event.effects.iter().find_map(|effect| match effect.effect {
-            Some(Effect::Card(ref shown)) => card(shown.card()),
-            _ => None,
-        });
-        let push = event.effects.iter().find(|effect| matches!(effect.effect, Some(Effect::Push(_))));
-        let fact =
-            Fact::Rung { number: event.rung, card: shown, push: push.is_some(), platform_fault: event.platform_fault };
-        let name = format!("{}/{}", event.ladder_id, event.rung);
-        note(tx, &event.whistle_id, Some(&event.assignment_id), event.fired_at, fact, &name).await?;
-        match push {
-            Some(push) => Ok(operations::open_case(tx, &case(&event, &push.effect_id)?).await?),
-            None => Ok(()),
+        let meant = facts.iter().map(meaning).collect::<Result<Vec<_>, _>>()?;
+        let lines: Vec<_> = meant.iter().map(|meant| meant.line).collect();
+        operations::note(tx, &lines).await?;
+        for then in meant.into_iter().filter_map(|meant| meant.then) {
+            match then {
+                Then::Open(case) => operations::open_case(tx, &case).await?,
+                Then::Correct { assignment, card, name } => operations::correct(tx, assignment, card, &name).await?,
+            }
         }
+        Ok(())
     })
+}
+
+fn meaning(fact: &Fact) -> Result<Meaning, Failure> {
+    Ok(match fact.subject.as_str() {
+        WhistleBlown::SUBJECT => whistle_blown(&fact.read()?)?,
+        RungFired::SUBJECT => rung_fired(&fact.read()?)?,
+        AssignmentAnswered::SUBJECT => assignment_answered(&fact.read()?)?,
+        AssignmentSubmitted::SUBJECT => assignment_submitted(&fact.read()?)?,
+        CardAnnulled::SUBJECT => card_annulled(&fact.read()?)?,
+        WhistleWithdrawn::SUBJECT => whistle_withdrawn(&fact.read()?)?,
+        WhistleClosed::SUBJECT => whistle_closed(&fact.read()?)?,
+        MessageAccepted::SUBJECT => message_accepted(&fact.read()?)?,
+        CallRecorded::SUBJECT => call_recorded(&fact.read()?)?,
+        other => return Err(Failure::Park(format!("nobody here hears {other}"))),
+    })
+}
+
+fn whistle_blown(event: &WhistleBlown) -> Result<Meaning, Error> {
+    let fact = texts::Fact::Blown { units: event.assignments.len() };
+    note(&event.whistle_id, None, event.blown_at, fact, "blown")
+}
+
+fn rung_fired(event: &RungFired) -> Result<Meaning, Error> {
+    let shown = event.effects.iter().find_map(|effect| match effect.effect {
+        Some(Effect::Card(ref shown)) => card(shown.card()),
+        _ => None,
+    });
+    let push = event.effects.iter().find(|effect| matches!(effect.effect, Some(Effect::Push(_))));
+    let (number, platform_fault) = (event.rung, event.platform_fault);
+    let fact = texts::Fact::Rung { number, card: shown, push: push.is_some(), platform_fault };
+    let name = format!("{}/{}", event.ladder_id, event.rung);
+    let noted = note(&event.whistle_id, Some(&event.assignment_id), event.fired_at, fact, &name)?;
+    let then = push.map(|push| case(event, &push.effect_id)).transpose()?.map(Then::Open);
+    Ok(Meaning { then, ..noted })
 }
 
 fn case(event: &RungFired, effect_id: &str) -> Result<NewCase, Error> {
@@ -73,66 +112,55 @@ fn case(event: &RungFired, effect_id: &str) -> Result<NewCase, Error> {
     })
 }
 
-fn assignment_answered(tx: &mut PgConnection, event: AssignmentAnswered) -> Heard<'_> {
-    Box::pin(async move {
-        note(tx, &event.whistle_id, Some(&event.assignment_id), event.answered_at, Fact::Answered, "answered").await
-    })
+fn assignment_answered(event: &AssignmentAnswered) -> Result<Meaning, Error> {
+    note(&event.whistle_id, Some(&event.assignment_id), event.answered_at, texts::Fact::Answered, "answered")
 }
 
-fn assignment_submitted(tx: &mut PgConnection, event: AssignmentSubmitted) -> Heard<'_> {
-    Box::pin(async move {
-        let name = format!("submitted/{}", event.version);
-        note(tx, &event.whistle_id, Some(&event.assignment_id), event.submitted_at, Fact::Submitted, &name).await
-    })
+fn assignment_submitted(event: &AssignmentSubmitted) -> Result<Meaning, Error> {
+    let name = format!("submitted/{}", event.version);
+    note(&event.whistle_id, Some(&event.assignment_id), event.submitted_at, texts::Fact::Submitted, &name)
 }
 
-fn card_annulled(tx: &mut PgConnection, event: CardAnnulled) -> Heard<'_> {
-    Box::pin(async move {
-        let annulled = card(event.card()).ok_or(Error::Unreadable("card"))?;
-        let name = format!("annulled/{}/{}", event.ladder_id, event.rung);
-        let fact = Fact::Annulled { card: annulled };
-        note(tx, &event.whistle_id, Some(&event.assignment_id), event.annulled_at, fact, &name).await?;
-        let assignment = uuid(&event.assignment_id, "assignment_id")?;
-        Ok(operations::correct(tx, assignment, annulled, &name).await?)
-    })
+fn card_annulled(event: &CardAnnulled) -> Result<Meaning, Error> {
+    let annulled = card(event.card()).ok_or(Error::Unreadable("card"))?;
+    let name = format!("annulled/{}/{}", event.ladder_id, event.rung);
+    let fact = texts::Fact::Annulled { card: annulled };
+    let noted = note(&event.whistle_id, Some(&event.assignment_id), event.annulled_at, fact, &name)?;
+    let assignment = uuid(&event.assignment_id, "assignment_id")?;
+    Ok(Meaning { then: Some(Then::Correct { assignment, card: annulled, name }), ..noted })
 }
 
-fn whistle_withdrawn(tx: &mut PgConnection, event: WhistleWithdrawn) -> Heard<'_> {
-    Box::pin(async move { note(tx, &event.whistle_id, None, event.withdrawn_at, Fact::Withdrawn, "withdrawn").await })
+fn whistle_withdrawn(event: &WhistleWithdrawn) -> Result<Meaning, Error> {
+    note(&event.whistle_id, None, event.withdrawn_at, texts::Fact::Withdrawn, "withdrawn")
 }
 
-fn whistle_closed(tx: &mut PgConnection, event: WhistleClosed) -> Heard<'_> {
-    Box::pin(async move { note(tx, &event.whistle_id, None, event.closed_at, Fact::Closed, "closed").await })
+fn whistle_closed(event: &WhistleClosed) -> Result<Meaning, Error> {
+    note(&event.whistle_id, None, event.closed_at, texts::Fact::Closed, "closed")
 }
 
-fn message_accepted(tx: &mut PgConnection, event: MessageAccepted) -> Heard<'_> {
-    Box::pin(async move {
-        let fact = Fact::Reminded { rung: event.rung };
-        note(tx, &event.whistle_id, Some(&event.assignment_id), event.accepted_at, fact, &event.effect_id).await
-    })
+fn message_accepted(event: &MessageAccepted) -> Result<Meaning, Error> {
+    let fact = texts::Fact::Reminded { rung: event.rung };
+    note(&event.whistle_id, Some(&event.assignment_id), event.accepted_at, fact, &event.effect_id)
 }
 
-fn call_recorded(tx: &mut PgConnection, event: CallRecorded) -> Heard<'_> {
-    Box::pin(async move {
-        let fact = Fact::Called { rung: event.rung };
-        note(tx, &event.whistle_id, Some(&event.assignment_id), event.called_at, fact, &event.effect_id).await
-    })
+fn call_recorded(event: &CallRecorded) -> Result<Meaning, Error> {
+    let fact = texts::Fact::Called { rung: event.rung };
+    note(&event.whistle_id, Some(&event.assignment_id), event.called_at, fact, &event.effect_id)
 }
 
-/// Writes one line of a timeline, under a name that the same fact always has.
-async fn note(
-    tx: &mut PgConnection,
+/// One line of a timeline, under a name that the same fact always has.
+fn note(
     whistle: &str,
     assignment: Option<&str>,
     at: Option<prost_types::Timestamp>,
-    fact: Fact,
+    fact: texts::Fact,
     name: &str,
-) -> Result<(), Failure> {
+) -> Result<Meaning, Error> {
     let whistle = uuid(whistle, "whistle_id")?;
     let assignment = assignment.map(|id| uuid(id, "assignment_id")).transpose()?;
     let share = assignment.map(|id| id.to_string()).unwrap_or_default();
-    let entry = Entry { id: id::named(whistle, &[&share, name]), whistle, assignment, at: time(at)?, fact };
-    Ok(operations::note(tx, &entry).await?)
+    let line = Entry { id: id::named(whistle, &[&share, name]), whistle, assignment, at: time(at)?, fact };
+    Ok(Meaning { line, then: None })
 }
 
 fn uuid(text: &str, field: &'static str) -> Result<Uuid, Error> {

@@ -18,7 +18,7 @@ pub fn promoted<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<St
         // Copying the whole server takes its share of the machine.
         field.window(made);
         field.wait(8.0).await;
-        let (from, in_flight) = (local::now(), field.driver.in_flight() as u64);
+        let from = local::now();
         let lost = field.rig.stack.servers.postgres.take().context("no Postgres of our own")?;
         lost.kill().await?;
         field.rig.stack.servers.postgres = Some(standby.take_over(&lost).await?);
@@ -27,7 +27,7 @@ pub fn promoted<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<St
         field.window(from);
         field.wait(10.0).await;
         nothing_held(field).await?;
-        Ok(Struck { count: in_flight, what: "calls under way" })
+        Ok(Struck { count: field.fell_due(from).await?, what: "rungs due about then" })
     })
 }
 

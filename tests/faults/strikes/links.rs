@@ -16,9 +16,10 @@ pub fn broken<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Stru
         let kinds = [Link::Cut, Link::HalfOpen, Link::OneWay, Link::Slow];
         let mut turns: Vec<_> = field.rig.targets().into_iter().flat_map(|hop| kinds.map(|kind| (hop, kind))).collect();
         turns.shuffle(field.rng);
-        // Postgres and NATS are every service's hop: they come first, whatever else there is time for.
+        // Postgres and NATS are every service's hop: each kind of break strikes both, and another hop after each of them.
         let servers = field.rig.stack.servers.addresses()?;
-        turns.sort_by_key(|(hop, _)| !servers.contains(hop));
+        let (of_servers, others): (Vec<_>, Vec<_>) = turns.into_iter().partition(|(hop, _)| servers.contains(hop));
+        let turns = of_servers.into_iter().zip(others).flat_map(|(server, other)| [server, other]);
         for (hop, kind) in turns {
             if began.elapsed() + Duration::from_secs(8) > field.span {
                 break;

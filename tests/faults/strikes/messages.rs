@@ -100,11 +100,11 @@ pub fn consumers_gone<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Res
                 hit += u64::from(stream.delete_consumer(consumer).await.is_ok_and(|deleted| deleted.success));
             }
             field.window(from);
-            field.wait(3.0).await;
+            field.wait(6.5).await;
             let from = local::now();
             hit += starve(&context, "notifications").await?;
             field.window(from);
-            field.wait(3.0).await;
+            field.wait(6.5).await;
         }
         Ok(Struck { count: hit, what: "consumers deleted, messages taken" })
     })

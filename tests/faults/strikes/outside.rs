@@ -13,7 +13,8 @@ pub fn gateway<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Str
     Box::pin(async move {
         let began = tokio::time::Instant::now();
         field.wait(3.0).await;
-        let moods = [Mood::SilentAfter, Mood::FailsAfter, Mood::FailsBefore, Mood::Slow, Mood::Limited];
+        let moods =
+            [Mood::SilentAfter, Mood::Undeliverable, Mood::FailsAfter, Mood::FailsBefore, Mood::Slow, Mood::Limited];
         for mood in moods.into_iter().cycle() {
             if began.elapsed() + Duration::from_secs(10) > field.span {
                 break;
@@ -23,7 +24,8 @@ pub fn gateway<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Str
             field.wait(3.0).await;
             field.rig.stack.gateway.moods.set(Mood::Good);
             field.window(from);
-            field.wait(1.0).await;
+            // Until it has healed: the next mood excuses nothing of this one's.
+            field.wait(12.5).await;
         }
         Ok(Struck { count: field.rig.stack.gateway.moods.spoiled(), what: "requests spoiled" })
     })

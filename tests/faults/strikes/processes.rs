@@ -11,8 +11,6 @@ use local::stack::{Replica, kill};
 use rand::RngExt as _;
 use rand::seq::SliceRandom as _;
 
-use sqlx::{Connection as _, PgConnection};
-
 use super::{Field, Struck, family};
 use crate::faults::history::Window;
 
@@ -85,7 +83,6 @@ pub fn kill_all<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<St
 pub fn paused<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Struck>> {
     Box::pin(async move {
         let mut fell_due = 0;
-        let dispatch = field.rig.stack.databases["dispatch"].clone();
         let mut pids: Vec<u32> = ["dispatch", "notifications", "oversight"]
             .iter()
             .filter_map(|service| field.rig.of(service).first().map(pid))
@@ -110,18 +107,13 @@ pub fn paused<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Stru
                 signal("CONT", *pid).await;
             }
             field.window(from);
-            // Until it has healed and would be late: the next pause excuses nothing of this one's.
-            field.wait(10.5).await;
-            fell_due += due_between(&dispatch, from, from + TimeDelta::seconds(13)).await?;
+            // Until it has healed: the next pause excuses nothing of this one's.
+            field.wait(5.5).await;
+            let due = field.fell_due(from).await?;
+            fell_due += due;
         }
         Ok(Struck { count: fell_due, what: "rungs due in the pauses" })
     })
-}
-
-async fn due_between(dispatch: &str, from: DateTime<Utc>, until: DateTime<Utc>) -> anyhow::Result<u64> {
-    let due = "select count(*) from rung where due_at between $1 and $2 and fired_at is not null";
-    let mut connection = PgConnection::connect(dispatch).await?;
-    Ok(sqlx::query_scalar::<_, i64>(due).bind(from).bind(until).fetch_one(&mut connection).await?.unsigned_abs())
 }
 
 /// F0: what the load alone shows.

@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 use local::people::{Somebody, channel, request_id};
 use local::process::signal;
 use local::servers::{Given, Server, Servers, create_database, execute};
+use local::stand_ins::Kind;
 use local::tools::run;
 use proto::Event as _;
 use proto::events::v1::ResidentRegistered;
@@ -39,7 +40,7 @@ pub fn nats_gone<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<S
             nats(field)?.start().await?;
             field.window(from);
             blown += (field.driver.acknowledged() - before) as u64;
-            field.wait(5.0).await;
+            field.wait(6.0).await;
         }
         Ok(Struck { count: blown, what: "whistles blown meanwhile" })
     })
@@ -66,7 +67,6 @@ pub fn postgres_power_cut<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow:
     Box::pin(async move {
         field.wait(10.0).await;
         let from = local::now();
-        let in_flight = field.driver.in_flight() as u64;
         let pid = postgres(field)?.process.pid;
         for pid in family(pid) {
             signal("STOP", pid).await;
@@ -79,7 +79,8 @@ pub fn postgres_power_cut<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow:
         field.rig.disk()?.swap(copy).await?;
         postgres(field)?.start().await?;
         field.window(from);
-        Ok(Struck { count: in_flight, what: "calls under way" })
+        field.wait(5.0).await;
+        Ok(Struck { count: field.fell_due(from).await?, what: "rungs due about then" })
     })
 }
 
@@ -220,10 +221,19 @@ pub fn dispatch_restored<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::
         field.rig.turn("dispatch", postgres, restored).await?;
         field.rig.stack.databases.insert("dispatch", old.replace(&postgres.to_string(), &restored.to_string()));
         field.rig.keep(servers);
-        field.wait(6.0).await;
+        field.wait(2.0).await;
+        let held = local::now();
+        field.wait(4.0).await;
+        let left = field.rig.stack.ledger.read()?.into_iter().filter(|seen| seen.at > held);
+        let left = left.filter(|seen| matches!(seen.kind, Kind::Sms | Kind::Push)).count();
+        anyhow::ensure!(
+            left == 0,
+            "{left} reminders and pushes left though dispatch was restored and nobody released it"
+        );
         release(field).await?;
         field.window(from);
-        Ok(Struck { count: dump, what: "bytes dumped" })
+        anyhow::ensure!(dump > 0, "nothing was dumped");
+        Ok(Struck { count: field.fell_due(held).await?, what: "rungs due while held" })
     })
 }
 

@@ -137,7 +137,11 @@ async fn find(State(gateway): State<Gateway>, headers: HeaderMap, Path(id): Path
         return (StatusCode::UNAUTHORIZED, Json(json!({ "code": "KEY" })));
     }
     match gateway.messages.lock().unwrap_or_else(PoisonError::into_inner).get(&id) {
-        Some(message) => (StatusCode::OK, Json(json!({ "code": "OK", "status": "delivered", "id": message.id }))),
+        Some(message) => {
+            let failed = gateway.moods.undeliverable().contains(&id);
+            let status = if failed { "failed" } else { "delivered" };
+            (StatusCode::OK, Json(json!({ "code": "OK", "status": status, "id": message.id })))
+        }
         None => (StatusCode::NOT_FOUND, Json(json!({ "code": "ABSENT" }))),
     }
 }

@@ -23,6 +23,8 @@ pub enum Mood {
     Slow,
     /// Every second one is turned away: too many.
     Limited,
+    /// Taken and answered; the receipt says later that it could not be delivered.
+    Undeliverable,
 }
 
 /// What a stand-in's mood makes of one request.
@@ -46,6 +48,7 @@ struct Inner {
     spoiled: u64,
     ambiguous: HashSet<Uuid>,
     turned_away: HashMap<Uuid, DateTime<Utc>>,
+    undeliverable: HashSet<Uuid>,
 }
 
 impl Moods {
@@ -73,6 +76,11 @@ impl Moods {
         self.inner().turned_away.clone()
     }
 
+    /// Ids that were taken and cannot be delivered.
+    pub fn undeliverable(&self) -> HashSet<Uuid> {
+        self.inner().undeliverable.clone()
+    }
+
     /// What happens to this request.
     pub fn fate(&self, id: Uuid) -> Fate {
         let mut inner = self.inner();
@@ -80,6 +88,10 @@ impl Moods {
             Mood::Good => return Fate::Good,
             Mood::Limited if inner.spoiled.is_multiple_of(2) => Fate::TurnedAway,
             Mood::Limited => Fate::Good,
+            Mood::Undeliverable => {
+                inner.undeliverable.insert(id);
+                Fate::Good
+            }
             Mood::FailsBefore => Fate::TurnedAway,
             Mood::FailsAfter => Fate::Ambiguous(None),
             Mood::SilentAfter => Fate::Ambiguous(Some(Duration::from_secs(3600))),

@@ -99,7 +99,7 @@ fn started(blow: &Blow, now: Timestamp, policy: &Policy) -> (Loaded, Vec<(Assign
     let id = WhistleId(id::new());
     let whistle = Whistle { id, state: State::Open, handle_by: blow.handle_by, blown_at: now, assignments };
     let (grievance, area, matter) = (blow.grievance, blow.area.clone(), blow.matter.clone());
-    (Loaded { whistle, grievance, area, matter, policy: policy.clone(), version: 1 }, fired)
+    (Loaded { whistle, grievance, area, matter, policy: policy.clone(), version: 1, now }, fired)
 }
 
 async fn insert(tx: &mut PgConnection, blow: &Blow, loaded: &Loaded) -> Result<(), Error> {

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use foundation::db::Db;
-use foundation::{clock, outbox, telemetry};
-use sqlx::PgConnection;
+use foundation::db::Session;
+use foundation::{outbox, telemetry};
+use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use super::{announcements, pinned};
@@ -25,20 +25,23 @@ pub struct Failed {
 }
 
 /// Fires the due rungs of up to `limit` assignments; returns how many it took.
-pub async fn fire_due(db: &Db, limit: i64, except: &[Uuid]) -> Result<usize, Failed> {
-    let mut taken = Vec::new();
-    match db.in_time(batch(db, limit, except, &mut taken)).await {
+pub async fn fire_due(session: &mut Session, limit: i64, except: &[Uuid]) -> Result<usize, Failed> {
+    let (mut taken, db) = (Vec::new(), session.db.clone());
+    match db.in_time(batch(session, limit, except, &mut taken)).await {
         Ok(()) => Ok(taken.len()),
         Err(error) => Err(Failed { taken, error }),
     }
 }
 
-async fn batch(db: &Db, limit: i64, except: &[Uuid], taken: &mut Vec<Uuid>) -> Result<(), Error> {
-    let mut tx = db.begin().await?;
+async fn batch(session: &mut Session, limit: i64, except: &[Uuid], taken: &mut Vec<Uuid>) -> Result<(), Error> {
+    let mut connection = session.take().await?;
+    let mut tx = connection.begin().await?;
     let due = store::due::take(&mut tx, limit, except).await?;
     taken.extend(due.iter().map(|due| due.id.0));
     if due.is_empty() {
-        return Ok(tx.rollback().await?);
+        tx.rollback().await?;
+        session.keep(connection);
+        return Ok(());
     }
     let mut by_policy: BTreeMap<i64, Vec<Due>> = BTreeMap::new();
     for one in due {
@@ -48,13 +51,15 @@ async fn batch(db: &Db, limit: i64, except: &[Uuid], taken: &mut Vec<Uuid>) -> R
         let policy = pinned(&mut tx, version).await?;
         fire(&mut tx, &due, &policy).await?;
     }
-    Ok(db.commit(tx).await?)
+    tx.commit().await?;
+    session.keep(connection);
+    session.db.committed();
+    Ok(())
 }
 
 async fn fire(tx: &mut PgConnection, due: &[Due], policy: &Policy) -> Result<(), Error> {
     let ids: Vec<_> = due.iter().map(|due| due.id).collect();
-    let mut ladders = store::ladders(tx, &ids).await?;
-    let now = clock::now(tx).await?;
+    let (mut ladders, now) = store::ladders_now(tx, &ids).await?;
     let (mut fired, mut next) = (Vec::new(), Vec::new());
     for one in due {
         let Some(ladder) = ladders.get_mut(&one.id).and_then(|own| own.last_mut()) else { continue };

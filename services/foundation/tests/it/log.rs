@@ -1,11 +1,15 @@
 //! The log: placing, and reading it.
 
 use foundation::db::Db;
-use foundation::outbox::{Announcement, announce, place};
+use foundation::outbox::{self, Announcement, announce};
 use proto::events::v1::WhistleWithdrawn;
 
 fn fact(whistle: &str, version: i64) -> Announcement {
     Announcement::of(&WhistleWithdrawn { whistle_id: whistle.into(), version, ..WhistleWithdrawn::default() })
+}
+
+async fn place(db: &Db) -> sqlx::Result<(i64, i64)> {
+    outbox::place(db, &mut *db.work().acquire().await?).await
 }
 
 async fn placed(db: &Db) -> Vec<(i64, i64)> {

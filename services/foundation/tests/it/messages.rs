@@ -79,7 +79,7 @@ fn of_many_facts_heard_at_once_the_one_that_cannot_be_applied_holds_up_no_other(
         // One of them comes twice.
         facts.push(facts[2].clone());
         for _ in 0..2 {
-            let outcomes = inbox::apply_all(&db, &routes(), &facts).await;
+            let outcomes = inbox::apply_all(&mut db.session(), &routes(), &facts).await;
             assert_eq!(outcomes, [Outcome::Handled; 5]);
         }
         assert_eq!(super::happened(&db).await, ["1", "2"]);
@@ -99,7 +99,9 @@ fn facts_heard_at_once_by_two_replicas_in_other_orders_have_one_effect_each() {
         }
         let reversed: Vec<_> = facts.iter().rev().cloned().collect();
         let (one, other) = (routes(), routes());
-        let both = tokio::join!(inbox::apply_all(&db, &one, &facts), inbox::apply_all(&db, &other, &reversed));
+        let (mut first, mut second) = (db.session(), db.session());
+        let both =
+            tokio::join!(inbox::apply_all(&mut first, &one, &facts), inbox::apply_all(&mut second, &other, &reversed));
         assert!(both.0.iter().chain(&both.1).all(|outcome| *outcome == Outcome::Handled));
         let mut happened = super::happened(&db).await;
         happened.sort_by_key(|version| version.parse::<i64>().unwrap());

@@ -2,14 +2,14 @@
 
 use chrono::TimeDelta;
 use foundation::clock::Timestamp;
-use foundation::db::Chain;
+use foundation::db::{Chain, Session};
 use foundation::outbox;
 use futures::stream::{self, StreamExt as _};
 use proto::notifications::v1 as wire;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Operations, Resolved, receipts};
+use super::{Operations, Resolved, receipts, together};
 use crate::announcements::{self, Effect};
 use crate::domain::{Card, Kind, Target, texts};
 use crate::error::Error;
@@ -21,14 +21,14 @@ const AT_ONCE: usize = 8;
 
 impl Operations {
     /// Opens tasks whose callee has to be looked up; returns how many it took.
-    pub async fn open_tasks(&self) -> Result<usize, Error> {
+    pub async fn open_tasks(&self, session: &mut Session) -> Result<usize, Error> {
         let tasks = self.db.in_time(store::take_tasks(&self.db)).await?;
         let resolved = stream::iter(tasks).map(async |task: Resolving| {
             let callee = self.callee(&task).await;
             (task, callee)
         });
         let resolved: Vec<_> = resolved.buffer_unordered(AT_ONCE).collect().await;
-        self.together(&resolved, |(task, _)| task.id, |operations, some| Box::pin(operations.opened(some))).await;
+        together(session, &resolved, |(task, _)| task.id, |tx, some| Box::pin(opened(tx, some))).await;
         Ok(resolved.len())
     }
 
@@ -36,20 +36,19 @@ impl Operations {
         let callee = Target::of(&task.callee).map_err(sqlx::Error::from)?;
         self.resolve(task.assignment_id, task.ladder_id, callee).await
     }
+}
 
-    async fn opened(&self, tasks: &[(Resolving, Result<Resolved, Error>)]) -> Result<(), Error> {
-        let mut tx = self.db.begin().await?;
-        for (task, resolved) in tasks {
-            match resolved {
-                Ok(resolved) => open(&mut tx, task, resolved).await?,
-                Err(error) => {
-                    tracing::warn!(effect = %task.id, error = %Chain(error), "a call task is opened later");
-                    store::task_again(&mut tx, task.id, TimeDelta::milliseconds(250)).await?;
-                }
+async fn opened(tx: &mut PgConnection, tasks: &[(Resolving, Result<Resolved, Error>)]) -> Result<(), Error> {
+    for (task, resolved) in tasks {
+        match resolved {
+            Ok(resolved) => open(tx, task, resolved).await?,
+            Err(error) => {
+                tracing::warn!(effect = %task.id, error = %Chain(error), "a call task is opened later");
+                store::task_again(tx, task.id, TimeDelta::milliseconds(250)).await?;
             }
         }
-        Ok(self.db.commit(tx).await?)
     }
+    Ok(())
 }
 
 async fn open(tx: &mut PgConnection, task: &Resolving, resolved: &Resolved) -> Result<(), Error> {

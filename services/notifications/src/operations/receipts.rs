@@ -1,13 +1,14 @@
 //! Receipts arrive up to 72 h after a message was accepted. One that did not arrive goes to the unit's deputy contact, and
 //! after that alarms the centre.
 
+use foundation::db::Session;
 use foundation::{clock, id};
 use futures::stream::{self, StreamExt as _};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::Operations;
 use super::hear::Rung;
+use super::{Operations, together};
 use crate::domain::{Kind, State, Target, fallback, texts};
 use crate::error::Error;
 use crate::gateway::Found;
@@ -18,33 +19,32 @@ const AT_ONCE: usize = 8;
 
 impl Operations {
     /// Asks for receipts that are due, some at once; returns how many it asked for.
-    pub async fn collect_receipts(&self) -> Result<usize, Error> {
+    pub async fn collect_receipts(&self, session: &mut Session) -> Result<usize, Error> {
         let awaited = self.db.in_time(store::awaited(&self.db)).await?;
         let asked = stream::iter(awaited).map(async |id| (id, self.gateway.find(id).await));
         let found: Vec<_> = asked.buffer_unordered(AT_ONCE).collect().await;
-        self.together(&found, |(id, _)| *id, |operations, some| Box::pin(operations.receipts(some))).await;
+        together(session, &found, |(id, _)| *id, |tx, some| Box::pin(receipts(tx, some))).await;
         Ok(found.len())
     }
+}
 
-    async fn receipts(&self, found: &[(Uuid, Found)]) -> Result<(), Error> {
-        let mut tx = self.db.begin().await?;
-        // Not by a clock that has jumped: it would end the time in which receipts are asked for.
-        clock::now(&mut tx).await?;
-        let mut delivered = Vec::new();
-        for (id, found) in found {
-            match found {
-                Found::Delivered => delivered.push(*id),
-                Found::Failed => {
-                    if store::undeliverable(&mut tx, *id).await? {
-                        not_reached(&mut tx, *id, State::Failed).await?;
-                    }
+async fn receipts(tx: &mut PgConnection, found: &[(Uuid, Found)]) -> Result<(), Error> {
+    // Not by a clock that has jumped: it would end the time in which receipts are asked for.
+    clock::now(&mut *tx).await?;
+    let mut delivered = Vec::new();
+    for (id, found) in found {
+        match found {
+            Found::Delivered => delivered.push(*id),
+            Found::Failed => {
+                if store::undeliverable(&mut *tx, *id).await? {
+                    not_reached(&mut *tx, *id, State::Failed).await?;
                 }
-                Found::Accepted | Found::Absent | Found::Unknown => store::ask_later(&mut tx, *id).await?,
             }
+            Found::Accepted | Found::Absent | Found::Unknown => store::ask_later(&mut *tx, *id).await?,
         }
-        store::delivered(&mut tx, &delivered).await?;
-        Ok(self.db.commit(tx).await?)
     }
+    store::delivered(&mut *tx, &delivered).await?;
+    Ok(())
 }
 
 /// What follows when a message reaches nobody.

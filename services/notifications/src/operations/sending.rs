@@ -7,15 +7,16 @@ use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
-use foundation::db::Chain;
+use foundation::db::{Chain, Session};
 use foundation::lease::Lease;
 use foundation::outbox::{self, Announcement};
 use foundation::{clock, telemetry};
 use futures::FutureExt as _;
+use sqlx::PgConnection;
 use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 
-use super::{Operations, Resolved};
+use super::{Operations, Resolved, together};
 use crate::announcements::{self, Effect};
 use crate::domain::{Kind, Leaving, State, Target, backoff, link, masked, still_leaves, texts};
 use crate::error::Error;
@@ -118,35 +119,32 @@ impl Operations {
         let link = format!("{}/a/{token}", self.link_base);
         texts::sms(taken.kind, taken.text, taken.target, &resolved.matter, &link)
     }
+}
 
-    /// Records what became of these attempts. What cannot be recorded is tried again after its lease, by asking the gateway first.
-    pub async fn record(&self, attempts: &[Attempted]) {
-        self.together(attempts, |attempt| attempt.taken.id, |operations, some| Box::pin(operations.record_all(some)))
-            .await;
-    }
+/// Records what became of these attempts. What cannot be recorded is tried again after its lease, by asking the gateway first.
+pub async fn record(session: &mut Session, attempts: &[Attempted]) {
+    together(session, attempts, |attempt| attempt.taken.id, |tx, some| Box::pin(record_all(tx, some))).await;
+}
 
-    async fn record_all(&self, attempts: &[Attempted]) -> Result<(), Error> {
-        let mut tx = self.db.begin().await?;
-        let now = clock::now(&mut tx).await?;
-        let mut taken_over = Vec::new();
-        for Attempted { taken, outcome, .. } in attempts {
-            match outcome {
-                Outcome::Accepted { phone } => taken_over.push((taken.id, masked(phone))),
-                Outcome::Not(state) => {
-                    let changed = store::ended(&mut tx, taken.id, taken.attempts, *state).await?;
-                    if changed && matches!(state, State::NoContact | State::Failed) {
-                        super::receipts::not_reached(&mut tx, taken.id, *state).await?;
-                    }
+async fn record_all(tx: &mut PgConnection, attempts: &[Attempted]) -> Result<(), Error> {
+    let now = clock::now(tx).await?;
+    let mut taken_over = Vec::new();
+    for Attempted { taken, outcome, .. } in attempts {
+        match outcome {
+            Outcome::Accepted { phone } => taken_over.push((taken.id, masked(phone))),
+            Outcome::Not(state) => {
+                let changed = store::ended(tx, taken.id, taken.attempts, *state).await?;
+                if changed && matches!(state, State::NoContact | State::Failed) {
+                    super::receipts::not_reached(tx, taken.id, *state).await?;
                 }
-                Outcome::Again => store::again(&mut tx, taken.id, taken.attempts, backoff(taken.attempts)).await?,
             }
+            Outcome::Again => store::again(tx, taken.id, taken.attempts, backoff(taken.attempts)).await?,
         }
-        // Two attempts at one message may end together: it was accepted once.
-        let mut accepted: HashSet<_> = store::accepted(&mut tx, &taken_over, now).await?.into_iter().collect();
-        let new = attempts.iter().filter(|attempt| accepted.remove(&attempt.taken.id));
-        outbox::announce(&mut tx, new.map(|attempt| attempt.accepted(now)).collect()).await?;
-        Ok(self.db.commit(tx).await?)
     }
+    // Two attempts at one message may end together: it was accepted once.
+    let mut accepted: HashSet<_> = store::accepted(tx, &taken_over, now).await?.into_iter().collect();
+    let new = attempts.iter().filter(|attempt| accepted.remove(&attempt.taken.id));
+    Ok(outbox::announce(tx, new.map(|attempt| attempt.accepted(now)).collect()).await?)
 }
 
 impl Taken {

@@ -8,8 +8,13 @@ use local::testing::{eventually, run};
 use notifications::domain::{Card, Kind, State, Target};
 use notifications::operations::calls;
 use notifications::operations::hear::{Asked, Rung, rung_fired};
-use notifications::store::{accepted, ended, free_orphans, take, take_tasks, undeliverable};
+use notifications::operations::sending::Taken;
+use notifications::store::{self, accepted, ended, free_orphans, take_tasks, undeliverable};
 use notifications::{Error, SCHEMA};
+
+async fn take(db: &Db, limit: i64) -> Result<Vec<Taken>, Error> {
+    store::take(&mut *db.work().acquire().await?, &db.instance, limit).await
+}
 
 async fn database() -> (Db, secrecy::SecretString) {
     let url = local::testing::database().await.unwrap().into();
