@@ -10,7 +10,7 @@ use foundation::host::{Stop, pause};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::operations::ladder::fire_due;
+use crate::operations::ladder::Firing;
 use crate::store::due;
 
 /// What others created is found within this time.
@@ -24,7 +24,7 @@ const BATCH: i64 = 100;
 /// Fires until told to stop.
 pub async fn ladder(session: Session, stop: Stop) -> anyhow::Result<()> {
     let mut commits = session.db.commits();
-    let mut ladder = Loop { session, batch: BATCH, aside: BTreeMap::new(), failing: false };
+    let mut ladder = Loop { firing: Firing::new(session), batch: BATCH, aside: BTreeMap::new(), failing: false };
     while !stop.requested() {
         // Before the pass: a commit during it must wake the next.
         commits.mark_unchanged();
@@ -46,7 +46,7 @@ async fn changed(commits: &mut watch::Receiver<u64>) {
 }
 
 struct Loop {
-    session: Session,
+    firing: Firing,
     batch: i64,
     aside: BTreeMap<Uuid, Instant>,
     failing: bool,
@@ -61,7 +61,7 @@ impl Loop {
         if !until.is_zero() {
             return until;
         }
-        match fire_due(&mut self.session, self.batch, &except).await {
+        match self.firing.fire_due(self.batch, &except).await {
             Ok(taken) => {
                 self.failing = false;
                 self.batch = (self.batch * 2).min(BATCH);
@@ -94,11 +94,12 @@ impl Loop {
     }
 
     async fn until_next(&mut self, except: &[Uuid]) -> Duration {
-        let db = self.session.db.clone();
+        let session = &mut self.firing.session;
+        let db = session.db.clone();
         let asked = async {
-            let mut connection = self.session.take().await?;
+            let mut connection = session.take().await?;
             let until = due::until_next(&mut connection, except).await?;
-            self.session.keep(connection);
+            session.keep(connection);
             Ok::<_, sqlx::Error>(until)
         };
         match db.in_time(asked).await {

@@ -305,59 +305,51 @@ pub async fn start(tx: &mut PgConnection, ladders: &[(AssignmentId, &Ladder)]) -
     Ok(())
 }
 
-/// Writes rungs that fire, once each, with their effects. A rung that fired already is an error: nothing is done then.
+/// Writes rungs that fire, once each, with their effects. A rung that fired already is an error, and so is an effect that is there
+/// already: nothing is done then.
 pub async fn fire(tx: &mut PgConnection, fired: &[(AssignmentId, &Fired)], policy: &Policy) -> Result<(), Error> {
     if fired.is_empty() {
         return Ok(());
     }
     let (mut ladders, mut numbers, mut times, mut faults) = (vec![], vec![], vec![], vec![]);
-    for (_, fired) in fired {
+    let (mut ids, mut of, mut rungs, mut kinds, mut targets) = (vec![], vec![], vec![], vec![], vec![]);
+    for (assignment, fired) in fired {
         ladders.push(fired.ladder.0);
         numbers.push(fired.rung.number);
         times.push(fired.rung.fired_at);
         faults.push(fired.rung.platform_fault);
-    }
-    let written = sqlx::query!(
-        "update rung set fired_at = fired.at, platform_fault = fired.fault
-         from unnest($1::uuid[], $2::int[], $3::timestamptz[], $4::bool[]) as fired (ladder_id, number, at, fault)
-         where rung.ladder_id = fired.ladder_id and rung.number = fired.number and rung.fired_at is null",
-        &ladders,
-        &numbers,
-        &times as &[Option<Timestamp>],
-        &faults
-    )
-    .execute(&mut *tx)
-    .await?;
-    if usize::try_from(written.rows_affected()).ok() != Some(fired.len()) {
-        return Err(Error::FiredAlready);
-    }
-    Ok(effects(tx, fired, policy).await?)
-}
-
-/// Writes the effects under their names; one that is there already is an error.
-async fn effects(tx: &mut PgConnection, fired: &[(AssignmentId, &Fired)], policy: &Policy) -> sqlx::Result<()> {
-    let (mut ids, mut ladders, mut rungs, mut kinds, mut targets) = (vec![], vec![], vec![], vec![], vec![]);
-    for (assignment, fired) in fired {
         for effect in fired.effects(*assignment, policy) {
             ids.push(effect.id);
-            ladders.push(fired.ladder.0);
+            of.push(fired.ladder.0);
             rungs.push(fired.rung.number);
             kinds.push(effect.action.kind().word().to_owned());
             targets.push(effect.action.target().word().to_owned());
         }
     }
-    sqlx::query!(
-        "insert into effect (id, ladder_id, rung, kind, target)
-         select * from unnest($1::uuid[], $2::uuid[], $3::int[], $4::text[], $5::text[])",
-        &ids,
+    let written = sqlx::query_scalar!(
+        r#"with fired as (
+               update rung set fired_at = fired.at, platform_fault = fired.fault
+               from unnest($1::uuid[], $2::int[], $3::timestamptz[], $4::bool[]) as fired (ladder_id, number, at, fault)
+               where rung.ladder_id = fired.ladder_id and rung.number = fired.number and rung.fired_at is null
+               returning rung.number),
+           effects as (
+               insert into effect (id, ladder_id, rung, kind, target)
+               select * from unnest($5::uuid[], $6::uuid[], $7::int[], $8::text[], $9::text[]))
+           select count(*) as "count!" from fired"#,
         &ladders,
+        &numbers,
+        &times as &[Option<Timestamp>],
+        &faults,
+        &ids,
+        &of,
         &rungs,
         &kinds,
         &targets
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
+    );
+    match usize::try_from(written.fetch_one(tx).await?) == Ok(fired.len()) {
+        true => Ok(()),
+        false => Err(Error::FiredAlready),
+    }
 }
 
 fn fired_of(event: &Event) -> Option<(AssignmentId, &Fired)> {

@@ -25,7 +25,7 @@ const STREAM: &str = "HAIQU";
 /// What a consumer took and did not acknowledge comes to another after this time: it is a dead one's, or the inbox drops it.
 const REDELIVERED: Duration = Duration::from_secs(1);
 /// Between two batches: what arrives meanwhile is applied together, for a fraction of the work.
-const BREATH: Duration = Duration::from_millis(2);
+const BREATH: Duration = Duration::from_millis(3);
 /// Shorter than any outbox keeps its facts, which is shorter than any inbox remembers them.
 const MAX_AGE: Duration = Duration::from_secs(3 * 24 * 3600);
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use foundation::db::Chain;
 use foundation::host::{Stop, pause};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::operations::Operations;
 use crate::store;
@@ -35,12 +35,19 @@ pub async fn pusher(operations: Operations, stop: Stop) -> anyhow::Result<()> {
             () = stop.wait() => {}
             // There is more to do than may be under way at once: the first that ends makes room.
             _ = room, if under_way.available_permits() == 0 => {}
-            _ = heard.changed(), if under_way.available_permits() > 0 => {}
+            // Most of what is heard opens no case: a moment's facts are one reason to look.
+            () = changed(&mut heard), if under_way.available_permits() > 0 => {}
             () = pause(wait), if under_way.available_permits() > 0 => {}
         }
     }
     let _ended = under_way.acquire_many(u32::try_from(AT_ONCE)?).await?;
     Ok(())
+}
+
+async fn changed(heard: &mut watch::Receiver<u64>) {
+    // Fails only when the database handle is gone, which the loop itself holds.
+    let _ = heard.changed().await;
+    pause(BREATH * 2).await;
 }
 
 /// Takes up as many cases as may be under way, and begins to push them; returns how many.

@@ -1,6 +1,7 @@
 //! Firing what is due, many assignments in one transaction. Every replica does it; locks keep them apart.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use foundation::db::Session;
 use foundation::{outbox, telemetry};
@@ -24,37 +25,52 @@ pub struct Failed {
     pub error: Error,
 }
 
-/// Fires the due rungs of up to `limit` assignments; returns how many it took.
-pub async fn fire_due(session: &mut Session, limit: i64, except: &[Uuid]) -> Result<usize, Failed> {
-    let (mut taken, db) = (Vec::new(), session.db.clone());
-    match db.in_time(batch(session, limit, except, &mut taken)).await {
-        Ok(()) => Ok(taken.len()),
-        Err(error) => Err(Failed { taken, error }),
-    }
+/// Fires what is due, on a connection of its own, with the policies that it has met: they never change.
+#[derive(Debug)]
+pub struct Firing {
+    /// The connection.
+    pub session: Session,
+    policies: BTreeMap<i64, Policy>,
 }
 
-async fn batch(session: &mut Session, limit: i64, except: &[Uuid], taken: &mut Vec<Uuid>) -> Result<(), Error> {
-    let mut connection = session.take().await?;
-    let mut tx = connection.begin().await?;
-    let due = store::due::take(&mut tx, limit, except).await?;
-    taken.extend(due.iter().map(|due| due.id.0));
-    if due.is_empty() {
-        tx.rollback().await?;
-        session.keep(connection);
-        return Ok(());
+impl Firing {
+    /// Nothing is known yet.
+    pub fn new(session: Session) -> Firing {
+        Firing { session, policies: BTreeMap::new() }
     }
-    let mut by_policy: BTreeMap<i64, Vec<Due>> = BTreeMap::new();
-    for one in due {
-        by_policy.entry(one.policy).or_default().push(one);
+
+    /// Fires the due rungs of up to `limit` assignments; returns how many it took.
+    pub async fn fire_due(&mut self, limit: i64, except: &[Uuid]) -> Result<usize, Failed> {
+        let (mut taken, db) = (Vec::new(), self.session.db.clone());
+        match db.in_time(self.batch(limit, except, &mut taken)).await {
+            Ok(()) => Ok(taken.len()),
+            Err(error) => Err(Failed { taken, error }),
+        }
     }
-    for (version, due) in by_policy {
-        let policy = pinned(&mut tx, version).await?;
-        fire(&mut tx, &due, &policy).await?;
+
+    async fn batch(&mut self, limit: i64, except: &[Uuid], taken: &mut Vec<Uuid>) -> Result<(), Error> {
+        let mut connection = self.session.take().await?;
+        let mut tx = connection.begin().await?;
+        let due = store::due::take(&mut tx, limit, except).await?;
+        taken.extend(due.iter().map(|due| due.id.0));
+        let mut by_policy: BTreeMap<i64, Vec<Due>> = BTreeMap::new();
+        for one in due {
+            by_policy.entry(one.policy).or_default().push(one);
+        }
+        for (version, due) in by_policy {
+            let policy = match self.policies.entry(version) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(unknown) => unknown.insert(pinned(&mut tx, version).await?),
+            };
+            fire(&mut tx, &due, policy).await?;
+        }
+        tx.commit().await?;
+        self.session.keep(connection);
+        if !taken.is_empty() {
+            self.session.db.committed();
+        }
+        Ok(())
     }
-    tx.commit().await?;
-    session.keep(connection);
-    session.db.committed();
-    Ok(())
 }
 
 async fn fire(tx: &mut PgConnection, due: &[Due], policy: &Policy) -> Result<(), Error> {

@@ -3,7 +3,7 @@
 use dispatch::domain::ladder::{Fired, Kind, Rung};
 use dispatch::domain::whistle::Share;
 use dispatch::domain::{AssignmentId, LadderId};
-use dispatch::operations::ladder::fire_due;
+use dispatch::operations::ladder::Firing;
 use dispatch::store::{self, policy};
 use dispatch::{Error, operations};
 use foundation::auth::Caller;
@@ -103,9 +103,9 @@ fn replicas_that_fire_at_once_fire_each_rung_once() {
         let replicas = (0..4).map(|_| {
             let db = db.clone();
             tokio::spawn(async move {
-                let mut session = db.session();
+                let mut firing = Firing::new(db.session());
                 for _ in 0..20 {
-                    fire_due(&mut session, 7, &[]).await.unwrap();
+                    firing.fire_due(7, &[]).await.unwrap();
                 }
             })
         });
@@ -152,7 +152,7 @@ fn an_answer_first_fires_what_is_due_and_then_nothing_more() {
         operations::answer(&mut tx, &Caller::anyone(), id(&blown.assignments[0]), "甲").await.unwrap();
         db.commit(tx).await.unwrap();
         assert_eq!(fired(&db).await, [1, 2]);
-        assert_eq!(fire_due(&mut db.session(), 100, &[]).await.unwrap(), 0);
+        assert_eq!(Firing::new(db.session()).fire_due(100, &[]).await.unwrap(), 0);
     });
 }
 
