@@ -1,6 +1,6 @@
 //! The databases after healing, where nothing else can tell.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -26,6 +26,13 @@ pub async fn superseded(stack: &Stack) -> anyhow::Result<HashSet<Uuid>> {
     let ids: Vec<Uuid> =
         sqlx::query_scalar("select id from message where state = 'superseded'").fetch_all(&mut notifications).await?;
     Ok(ids.into_iter().collect())
+}
+
+/// When call tasks were open for whoever calls.
+pub async fn opened(stack: &Stack) -> anyhow::Result<HashMap<Uuid, DateTime<Utc>>> {
+    let mut notifications = connect(stack, "notifications").await?;
+    let tasks = sqlx::query_as("select id, opened_at from call_task where opened_at is not null");
+    Ok(tasks.fetch_all(&mut notifications).await?.into_iter().collect())
 }
 
 /// How late rungs were committed that were due outside of fault windows, by Postgres's clock, in order; those of T0, which come with the
@@ -170,7 +177,7 @@ async fn not_closed(stack: &Stack, history: &History) -> anyhow::Result<Vec<Viol
             .bind(&ids)
             .fetch_all(&mut connect(stack, "grievances").await?)
             .await?;
-    let newest: std::collections::HashMap<Uuid, (i64, &str)> =
+    let newest: HashMap<Uuid, (i64, &str)> =
         stated.iter().map(|(id, version, state)| (*id, (*version, state.as_str()))).collect();
     for (id, version, state) in &heard {
         let Some((stated, now)) = newest.get(id) else { continue };

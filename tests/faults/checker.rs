@@ -36,6 +36,8 @@ pub struct Evidence {
     pub turned_away: HashMap<Uuid, DateTime<Utc>>,
     /// When faults struck, in order.
     pub windows: Vec<Window>,
+    /// When call tasks were open for the desk, as the database says: the desk comes for them when it likes.
+    pub opened: HashMap<Uuid, DateTime<Utc>>,
     /// Messages that the gateway took over and could not deliver.
     pub undeliverable: HashSet<Uuid>,
 }
@@ -66,7 +68,7 @@ pub struct Judgement {
     pub doubled: usize,
     /// Received before they were due.
     pub early: usize,
-    /// How late each reminder and push was received outside of fault windows, in order.
+    /// How late each reminder and push was received, and each call task opened, outside of fault windows, in order.
     pub lateness: Vec<TimeDelta>,
     /// The latest at all.
     pub latest: TimeDelta,
@@ -228,16 +230,16 @@ fn arrived(
         found.early += 1;
         found.violate("I3", format!("early at {first}: {}", one.named()));
     }
-    let late = first - one.due_at;
+    let came = evidence.opened.get(&one.id).copied().unwrap_or(first);
+    let late = came - one.due_at;
     found.latest = found.latest.max(late);
-    let struck: Vec<_> = evidence.windows.iter().filter(|window| window.touches(one.due_at, first)).collect();
-    let healed = delaying(one.due_at, &evidence.windows).last().map(|window| first - window.ended);
-    found.healed = found.healed.max(healed.unwrap_or_default());
-    // A call is seen when the desk looks, which is the desk's own affair.
-    if struck.is_empty() && one.kind != Kind::Call {
+    let struck: Vec<_> = evidence.windows.iter().filter(|window| window.touches(one.due_at, came)).collect();
+    let healed = delaying(one.due_at, &evidence.windows).into_iter().rfind(|window| one.due_at <= window.ended);
+    found.healed = found.healed.max(healed.map(|window| came - window.ended).unwrap_or_default());
+    if struck.is_empty() {
         found.lateness.push(late);
     }
-    if first > latest(one.due_at, &evidence.windows) {
+    if came > latest(one.due_at, &evidence.windows) {
         let what = format!("late by {} ms, longer than any fault explains: {}", late.num_milliseconds(), one.named());
         found.violate("I4", what);
     }

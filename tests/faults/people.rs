@@ -110,7 +110,7 @@ async fn put(
         name: "某人".into(),
         phone: format!("138{number:07}{last}"),
     };
-    let contacts = vec![contact(TargetRole::Duty, 1), contact(TargetRole::Head, 2)];
+    let contacts = vec![contact(TargetRole::Duty, 1), contact(TargetRole::Head, 2), contact(TargetRole::Deputy, 3)];
     let unit = dispatch::Unit { unit_id: id.to_string(), name: format!("示例单位{number}"), contacts };
     let request = dispatch::PutUnitRequest { request_id: local::people::request_id(), unit: Some(unit) };
     centre.call(request, |request| async { directory.clone().put_unit(request).await }).await?;

@@ -73,7 +73,7 @@ pub struct Row {
     pub wrong: [usize; 3],
     /// Latest effect, milliseconds.
     pub latest_ms: i64,
-    /// How late reminders and pushes reached the outside, outside of fault windows, milliseconds: p50, p99.
+    /// How late reminders and pushes reached the outside, and call tasks the desk, outside of fault windows, milliseconds: p50, p99.
     pub outside_ms: [i64; 2],
     /// How late rungs were committed, outside of fault windows, milliseconds: p50, p99.
     pub rungs_ms: [i64; 2],
@@ -153,6 +153,7 @@ async fn judged(fault: &Fault, plan: &Plan, rig: &mut Rig) -> anyhow::Result<Row
         turned_away: rig.stack.platform.moods.turned_away(),
         superseded: after::superseded(&rig.stack).await?,
         windows: rig.windows.clone(),
+        opened: after::opened(&rig.stack).await?,
         undeliverable: rig.stack.gateway.moods.undeliverable(),
     };
     let mut found = judge(&history, &ladder, &evidence);

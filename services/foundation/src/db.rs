@@ -3,7 +3,7 @@
 //! A cancelled `begin()` leaves a pooled connection inside an open transaction, and tonic cancels handlers when a client
 //! goes away. So a transaction begins in a task of its own, which nobody cancels: whoever is cancelled while waiting for it
 //! leaves a transaction that is known, and rolled back. (A `rollback` whenever a connection returns to its pool would do
-//! too, and make two round trips of every query.) Pools are small: at most 12 connections a process, added up in `k8s/`.
+//! too, and make two round trips of every query.) Pools are small, and each loop has a connection of its own; `k8s/` adds them up.
 //!
 //! A server may vanish without a word: its host is gone, or the way to it. Whatever waits for it then waits for as long as TCP
 //! hopes, a quarter of an hour, and so does its connection's place in the pool. So nothing of ours waits longer than [`LIMIT`];

@@ -131,15 +131,19 @@ async fn together(session: &mut Session, routes: &Routes, facts: &[Fact]) -> Res
     ordered.dedup_by_key(|fact| fact.id);
     let mut connection = session.take().await?;
     let mut tx = connection.begin().await?;
-    let Some(new) = first_times(&mut tx, routes.consumer, &ordered).await? else { return Ok(false) };
-    let new = ordered.into_iter().filter(|fact| new.contains(&fact.id));
-    if !all(&mut tx, routes, new).await {
-        return Ok(false);
+    let applied = match first_times(&mut tx, routes.consumer, &ordered).await? {
+        Some(new) => all(&mut tx, routes, ordered.into_iter().filter(|fact| new.contains(&fact.id))).await,
+        None => false,
+    };
+    match applied {
+        true => tx.commit().await?,
+        false => tx.rollback().await?,
     }
-    tx.commit().await?;
     session.keep(connection);
-    session.db.committed_heard();
-    Ok(true)
+    if applied {
+        session.db.committed_heard();
+    }
+    Ok(applied)
 }
 
 async fn all<'f>(tx: &mut PgConnection, routes: &Routes, facts: impl Iterator<Item = &'f Fact>) -> bool {

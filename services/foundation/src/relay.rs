@@ -46,25 +46,25 @@ pub async fn run(db: Db, bus: Bus, stop: Stop) -> anyhow::Result<()> {
     }
 }
 
+/// Places what was committed, and publishes what is past the cursor.
 async fn pass(session: &mut Session, bus: &Bus) -> anyhow::Result<()> {
     let db = session.db.clone();
     let mut connection = db.in_time(session.take()).await?;
     let (head, mut cursor) = outbox::place(&db, &mut connection).await?;
-    while cursor < head && bus.connected() {
-        cursor = publish(&db, &mut connection, bus, cursor, head).await?;
+    let mut published = Ok(());
+    while cursor < head && bus.connected() && published.is_ok() {
+        let facts = db.in_time(past(&mut connection, cursor)).await?;
+        let last = facts.last().map_or(head, |fact| fact.position);
+        published = bus.publish(facts).await;
+        if published.is_ok() {
+            let moved = sqlx::query!("update relay set cursor = $2 where cursor = $1", cursor, last);
+            db.in_time(moved.execute(&mut connection)).await?;
+            cursor = last;
+        }
     }
+    // It is NATS that failed, if anything did.
     session.keep(connection);
-    Ok(())
-}
-
-/// Publishes a batch of what is past the cursor; returns where that ends.
-async fn publish(db: &Db, tx: &mut PgConnection, bus: &Bus, cursor: i64, head: i64) -> anyhow::Result<i64> {
-    let facts = db.in_time(past(tx, cursor)).await?;
-    let last = facts.last().map_or(head, |fact| fact.position);
-    bus.publish(facts).await?;
-    let moved = sqlx::query!("update relay set cursor = $2 where cursor = $1", cursor, last);
-    db.in_time(moved.execute(tx)).await?;
-    Ok(last)
+    published
 }
 
 async fn past(tx: &mut PgConnection, cursor: i64) -> sqlx::Result<Vec<Fact>> {

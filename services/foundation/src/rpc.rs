@@ -3,6 +3,7 @@
 pub mod client;
 mod json;
 mod once;
+mod replicas;
 mod violations;
 
 use std::time::{Duration, Instant};

@@ -82,7 +82,7 @@ impl Operations {
             ladder_id: ladder.to_string(),
             target: announcements::target(target).into(),
         };
-        let request = self.dispatch.request(request).await.map_err(Box::new)?;
+        let request = self.dispatch.question(request).await.map_err(Box::new)?;
         let mut client = DirectoryServiceClient::new(self.dispatch.channel());
         let answer: ResolveTargetResponse = client.resolve_target(request).await.map_err(Box::new)?.into_inner();
         let time = |at: Option<prost_types::Timestamp>| at.as_ref().and_then(from_wire);

@@ -85,6 +85,7 @@ async fn record(operations: Operations, mut attempts: mpsc::Receiver<Attempted>)
     while attempts.recv_many(&mut batch, AT_ONCE).await > 0 {
         sending::record(&mut session, &batch).await;
         batch.clear();
+        pause(BREATH).await;
     }
 }
 

@@ -3,16 +3,20 @@
 use std::time::Duration;
 
 use proto::events::v1::event_log_service_client::EventLogServiceClient;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Endpoint;
 
 use crate::auth::Credentials;
 use crate::config::Peers;
+use crate::rpc::replicas::Replicas;
 use crate::telemetry;
+
+/// How long a question may take.
+const SOON: Duration = Duration::from_millis(1500);
 
 /// Another service.
 #[derive(Debug, Clone)]
 pub struct Peer {
-    channel: Channel,
+    replicas: Replicas,
     credentials: Credentials,
 }
 
@@ -20,11 +24,8 @@ pub struct Peer {
 pub fn peer(name: &str, peers: &Peers, credentials: &Credentials) -> anyhow::Result<Peer> {
     let url = peers.0.get(name).ok_or_else(|| anyhow::anyhow!("HAIQU_PEERS does not say where `{name}` is"))?;
     let endpoints = url.split('|').map(endpoint).collect::<Result<Vec<_>, _>>()?;
-    let channel = match <[Endpoint; 1]>::try_from(endpoints) {
-        Ok([only]) => only.connect_lazy(),
-        Err(several) => Channel::balance_list(several.into_iter()),
-    };
-    Ok(Peer { channel, credentials: credentials.clone() })
+    let replicas = Replicas::new(endpoints.iter().map(Endpoint::connect_lazy).collect());
+    Ok(Peer { replicas, credentials: credentials.clone() })
 }
 
 fn endpoint(url: &str) -> Result<Endpoint, tonic::transport::Error> {
@@ -38,8 +39,15 @@ fn endpoint(url: &str) -> Result<Endpoint, tonic::transport::Error> {
 
 impl Peer {
     /// For a generated client: the channel.
-    pub fn channel(&self) -> Channel {
-        self.channel.clone()
+    pub fn channel(&self) -> Replicas {
+        self.replicas.clone()
+    }
+
+    /// The same for a question that somebody waits for: asked again soon rather than waited for long.
+    pub async fn question<T>(&self, message: T) -> Result<tonic::Request<T>, tonic::Status> {
+        let mut request = self.request(message).await?;
+        request.set_timeout(SOON);
+        Ok(request)
     }
 
     /// The message with this service's token and trace context.

@@ -145,7 +145,7 @@ impl Operations {
             ladder_id: ladder.to_string(),
             target: TargetRole::OversightPlatform.into(),
         };
-        let request = self.dispatch.request(request).await.map_err(Box::new)?;
+        let request = self.dispatch.question(request).await.map_err(Box::new)?;
         let mut client = DirectoryServiceClient::new(self.dispatch.channel());
         Ok(client.resolve_target(request).await.map_err(Box::new)?.into_inner())
     }
