@@ -334,7 +334,8 @@ pub async fn fire(tx: &mut PgConnection, fired: &[(AssignmentId, &Fired)], polic
                returning rung.number),
            effects as (
                insert into effect (id, ladder_id, rung, kind, target)
-               select * from unnest($5::uuid[], $6::uuid[], $7::int[], $8::text[], $9::text[]))
+               select * from unnest($5::uuid[], $6::uuid[], $7::int[], $8::text[], $9::text[])
+               where (select count(*) from fired) = cardinality($2))
            select count(*) as "count!" from fired"#,
         &ladders,
         &numbers,

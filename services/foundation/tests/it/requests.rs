@@ -91,7 +91,7 @@ fn whoever_is_cancelled_while_a_transaction_begins_leaves_none_open_behind() {
                         and state like 'idle in transaction%' and pid <> pg_backend_pid()";
             // Whoever borrows a connection now has none open.
             let mut borrowed = Vec::new();
-            for _ in 0..4 {
+            for _ in 0..db.work().options().get_max_connections() {
                 borrowed.push(db.work().acquire().await.unwrap());
             }
             sqlx::query_scalar::<_, i64>(open).fetch_one(&mut *borrowed[0]).await.unwrap() == 0
