@@ -16,10 +16,8 @@ use local::stand_ins::{Kind, Seen};
 use local::verdict::Step;
 use uuid::Uuid;
 
-use super::history::{History, Ladder, Share, Whistle, Window};
+use super::history::{History, Ladder, Share, Whistle, Window, delaying, latest};
 
-/// Lateness above this outside of a fault's window fails.
-const LATE: TimeDelta = TimeDelta::seconds(5);
 /// Between the last look at the answer and the message's arrival at the gateway.
 const ON_ITS_WAY: TimeDelta = TimeDelta::seconds(4);
 
@@ -244,24 +242,6 @@ fn arrived(
         found.violate("I4", what);
     }
     late_in_vain(found, one, first, history, ladder, evidence);
-}
-
-/// The faults that delay what was due then, in the order in which they struck: the first before it was late, each further one before the
-/// one before it had healed.
-fn delaying(due: DateTime<Utc>, windows: &[Window]) -> Vec<Window> {
-    let (mut chain, mut by) = (Vec::new(), due + LATE);
-    for window in windows.iter().filter(|window| window.ended >= due || window.touches(due, due)) {
-        if window.delays(due, by) {
-            by = window.ended + window.heals;
-            chain.push(*window);
-        }
-    }
-    chain
-}
-
-/// Until when what was due then must have come.
-fn latest(due: DateTime<Utc>, windows: &[Window]) -> DateTime<Utc> {
-    delaying(due, windows).last().map_or(due, |window| window.ended + window.heals) + LATE
 }
 
 /// What left although it was too late for it.

@@ -64,6 +64,27 @@ impl Window {
     }
 }
 
+/// Lateness above this outside of a fault's window fails.
+const LATE: TimeDelta = TimeDelta::seconds(5);
+
+/// The faults that delay what was due then, in the order in which they struck: the first before it was late, each further one before the
+/// one before it had healed.
+pub fn delaying(due: DateTime<Utc>, windows: &[Window]) -> Vec<Window> {
+    let (mut chain, mut by) = (Vec::new(), due + LATE);
+    for window in windows.iter().filter(|window| window.ended >= due || window.touches(due, due)) {
+        if window.delays(due, by) {
+            by = window.ended + window.heals;
+            chain.push(*window);
+        }
+    }
+    chain
+}
+
+/// Until when what was due then must have come.
+pub fn latest(due: DateTime<Utc>, windows: &[Window]) -> DateTime<Utc> {
+    delaying(due, windows).last().map_or(due, |window| window.ended + window.heals) + LATE
+}
+
 /// The ladder that the run loaded.
 #[derive(Debug, Clone)]
 pub struct Ladder {

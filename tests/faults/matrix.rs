@@ -47,23 +47,25 @@ const TWIN: f64 = 40.0;
 pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let seed = arguments.seed.unwrap_or_else(|| rand::random::<u32>().into());
     print(&format!("seed {seed}"));
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of whistles is small")]
-    let plan = |seconds: f64| Plan {
-        seed,
-        whistles: (seconds * arguments.rate) as usize,
-        rate: arguments.rate,
-        replicas: 2,
-        binary: None,
-    };
     if arguments.seeded_bugs {
-        return twins::seeded(&plan(TWIN)).await;
+        return twins::seeded(&plan(&arguments, seed, TWIN)).await;
     }
     if let Some(file) = &arguments.bug {
         let patch = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
-        return twins::given(&patch, &arguments.faults, &plan(TWIN)).await;
+        return twins::given(&patch, &arguments.faults, &plan(&arguments, seed, TWIN)).await;
     }
-    let (chosen, plan) = (choose(&arguments)?, plan(arguments.minutes * 60.0));
-    let file = local::binaries()?.join(format!("faults-{seed}.json"));
+    rows(&arguments, &plan(&arguments, seed, arguments.minutes * 60.0)).await
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of whistles is small")]
+fn plan(arguments: &Arguments, seed: u64, seconds: f64) -> Plan {
+    let rate = arguments.rate;
+    Plan { seed, whistles: (seconds * rate) as usize, rate, replicas: 2, binary: None }
+}
+
+async fn rows(arguments: &Arguments, plan: &Plan) -> anyhow::Result<ExitCode> {
+    let chosen = choose(arguments)?;
+    let file = local::binaries()?.join(format!("faults-{}.json", plan.seed));
     // What this run is of: rows of another commit, or under another load, are not resumed.
     let of = format!("{} {} {}", revision().await?, arguments.minutes, arguments.rate);
     let mut rows = if arguments.resume { kept(&file, &of)? } else { BTreeMap::new() };
@@ -78,9 +80,9 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             continue;
         }
         local::progress(&format!("{} {}", fault.id, fault.name));
-        let row = match row::run(fault, &plan).await {
+        let row = match row::run(fault, plan).await {
             Ok(row) => row,
-            Err(error) => Row::failed(fault, seed, &error),
+            Err(error) => Row::failed(fault, plan.seed, &error),
         };
         print(&format!("{}\n{}", heading(), line(&row)));
         row.violations.iter().for_each(|violation| print(&format!("    {violation}")));
@@ -89,7 +91,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         std::fs::write(&file, serde_json::to_string_pretty(&run)?)?;
         rows = run.rows;
     }
-    Ok(summary(&rows, skipped, seed))
+    Ok(summary(&rows, skipped, plan.seed))
 }
 
 #[expect(clippy::print_stdout, reason = "this is what the command is for")]

@@ -147,22 +147,27 @@ async fn judged(fault: &Fault, plan: &Plan, rig: &mut Rig) -> anyhow::Result<Row
     heal(&rig.stack).await?;
     stop.send_replace(true);
     history.released = released.ended().await?;
-    let evidence = Evidence {
-        seen: rig.stack.ledger.read()?,
-        ambiguous: &rig.stack.gateway.moods.ambiguous() | &rig.stack.platform.moods.ambiguous(),
-        turned_away: rig.stack.platform.moods.turned_away(),
-        superseded: after::superseded(&rig.stack).await?,
-        windows: rig.windows.clone(),
-        opened: after::opened(&rig.stack).await?,
-        undeliverable: rig.stack.gateway.moods.undeliverable(),
-    };
-    let mut found = judge(&history, &ladder, &evidence);
+    let mut found = judge(&history, &ladder, &evidence(rig).await?);
     found.violations.extend(after::violations(&rig.stack, &history).await?);
     found.violations.extend(idle.await?);
     found.violations.extend(died(&rig.stack));
     found.violations.extend(deaf(&rig.stack).await?);
     let rungs = after::rung_lateness(&rig.stack, &rig.windows).await?;
     Ok(row(fault, plan.seed, history.whistles.len(), &struck, &found, &rungs))
+}
+
+/// What the stand-ins and the databases say.
+async fn evidence(rig: &Rig) -> anyhow::Result<Evidence> {
+    let (gateway, platform) = (&rig.stack.gateway.moods, &rig.stack.platform.moods);
+    Ok(Evidence {
+        seen: rig.stack.ledger.read()?,
+        ambiguous: &gateway.ambiguous() | &platform.ambiguous(),
+        turned_away: platform.turned_away(),
+        superseded: after::superseded(&rig.stack).await?,
+        windows: rig.windows.clone(),
+        opened: after::opened(&rig.stack).await?,
+        undeliverable: gateway.undeliverable(),
+    })
 }
 
 /// Processes that died though nobody killed them.

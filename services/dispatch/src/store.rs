@@ -312,20 +312,13 @@ pub async fn fire(tx: &mut PgConnection, fired: &[(AssignmentId, &Fired)], polic
         return Ok(());
     }
     let (mut ladders, mut numbers, mut times, mut faults) = (vec![], vec![], vec![], vec![]);
-    let (mut ids, mut of, mut rungs, mut kinds, mut targets) = (vec![], vec![], vec![], vec![], vec![]);
-    for (assignment, fired) in fired {
+    for (_, fired) in fired {
         ladders.push(fired.ladder.0);
         numbers.push(fired.rung.number);
         times.push(fired.rung.fired_at);
         faults.push(fired.rung.platform_fault);
-        for effect in fired.effects(*assignment, policy) {
-            ids.push(effect.id);
-            of.push(fired.ladder.0);
-            rungs.push(fired.rung.number);
-            kinds.push(effect.action.kind().word().to_owned());
-            targets.push(effect.action.target().word().to_owned());
-        }
     }
+    let effects = Effects::of(fired, policy);
     let written = sqlx::query_scalar!(
         r#"with fired as (
                update rung set fired_at = fired.at, platform_fault = fired.fault
@@ -341,15 +334,41 @@ pub async fn fire(tx: &mut PgConnection, fired: &[(AssignmentId, &Fired)], polic
         &numbers,
         &times as &[Option<Timestamp>],
         &faults,
-        &ids,
-        &of,
-        &rungs,
-        &kinds,
-        &targets
+        &effects.ids,
+        &effects.ladders,
+        &effects.rungs,
+        &effects.kinds,
+        &effects.targets
     );
     match usize::try_from(written.fetch_one(tx).await?) == Ok(fired.len()) {
         true => Ok(()),
         false => Err(Error::FiredAlready),
+    }
+}
+
+/// What rungs ask for, column by column.
+#[derive(Default)]
+struct Effects {
+    ids: Vec<Uuid>,
+    ladders: Vec<Uuid>,
+    rungs: Vec<i32>,
+    kinds: Vec<String>,
+    targets: Vec<String>,
+}
+
+impl Effects {
+    fn of(fired: &[(AssignmentId, &Fired)], policy: &Policy) -> Effects {
+        let mut all = Effects::default();
+        for (assignment, fired) in fired {
+            for effect in fired.effects(*assignment, policy) {
+                all.ids.push(effect.id);
+                all.ladders.push(fired.ladder.0);
+                all.rungs.push(fired.rung.number);
+                all.kinds.push(effect.action.kind().word().to_owned());
+                all.targets.push(effect.action.target().word().to_owned());
+            }
+        }
+        all
     }
 }
 

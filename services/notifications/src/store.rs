@@ -106,7 +106,8 @@ pub async fn add_tasks(tx: &mut PgConnection, rung: &Rung, tasks: &[NewTask]) ->
     Ok(())
 }
 
-/// Takes up to `limit` messages under a lease of 4 s, the longest waiting first.
+/// Takes up to `limit` messages under a lease of 4 s, the longest waiting first; none by a clock that has jumped, by which somebody
+/// else's lease only seems to have ended.
 pub async fn take(connection: &mut PgConnection, instance: &str, limit: i64) -> Result<Vec<Taken>, Error> {
     let since = Instant::now();
     let rows = sqlx::query!(
@@ -126,10 +127,7 @@ pub async fn take(connection: &mut PgConnection, instance: &str, limit: i64) -> 
         limit,
         instance
     );
-    let rows = rows.fetch_all(connection).await?;
-    let taken = rows.into_iter().map(|row| {
-        // By a clock that has jumped, somebody else's lease only seems to have ended.
-        let taken_at = clock::said(since, row.taken_at)?;
+    let taken = rows.fetch_all(connection).await?.into_iter().map(|row| {
         Ok(Taken {
             id: row.id,
             whistle: row.whistle_id,
@@ -145,7 +143,7 @@ pub async fn take(connection: &mut PgConnection, instance: &str, limit: i64) -> 
             overtaken: row.overtaken,
             doubtful: row.doubtful,
             traceparent: row.traceparent,
-            taken_at,
+            taken_at: clock::said(since, row.taken_at)?,
             since,
         })
     });
