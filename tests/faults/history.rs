@@ -71,7 +71,7 @@ const LATE: TimeDelta = TimeDelta::seconds(5);
 /// one before it had healed.
 pub fn delaying(due: DateTime<Utc>, windows: &[Window]) -> Vec<Window> {
     let (mut chain, mut by) = (Vec::new(), due + LATE);
-    for window in windows.iter().filter(|window| window.ended >= due || window.touches(due, due)) {
+    for window in windows {
         if window.delays(due, by) {
             by = window.ended + window.heals;
             chain.push(*window);
