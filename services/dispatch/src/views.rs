@@ -15,7 +15,8 @@ use crate::domain::ladder::{Ladder, Rung};
 use crate::domain::whistle::{Assignment, Share, State};
 use crate::domain::{AssignmentId, Difficulty, Outcome, Role, WhistleId};
 use crate::error::Error;
-use crate::store;
+use crate::operations::blow::Blow;
+use crate::store::{self, Loaded};
 
 /// A whistle's belongings, for deciding who may see it.
 pub async fn belongs(tx: &mut PgConnection, id: WhistleId) -> Result<(String, Vec<Uuid>), Error> {
@@ -31,6 +32,36 @@ pub async fn belongs(tx: &mut PgConnection, id: WhistleId) -> Result<(String, Ve
 /// One whistle with everything below it.
 pub async fn whistle(tx: &mut PgConnection, id: WhistleId) -> Result<wire::Whistle, Error> {
     whistles(tx, &[id.0]).await?.pop().ok_or_else(|| Error::not_found("whistle", id))
+}
+
+/// A whistle at the moment in which it is blown.
+pub fn blown(at: &Loaded, blow: &Blow) -> wire::Whistle {
+    let whistle_id = at.whistle.id.to_string();
+    let share = |share: &Assignment| wire::Assignment {
+        assignment_id: share.id.to_string(),
+        whistle_id: whistle_id.clone(),
+        unit_id: share.unit.to_string(),
+        role: words::role(share.role).into(),
+        state: self::share(share.state).into(),
+        ladders: share.ladders.iter().map(ladder).collect(),
+        ..wire::Assignment::default()
+    };
+    wire::Whistle {
+        assignments: at.whistle.assignments.iter().map(share).collect(),
+        whistle_id: whistle_id.clone(),
+        grievance_id: at.grievance.to_string(),
+        area: at.area.clone(),
+        matter: at.matter.clone(),
+        title: blow.title.clone(),
+        place: blow.place.clone(),
+        difficulty: difficulty(blow.difficulty).into(),
+        state: state(at.whistle.state).into(),
+        blow_time: Some(to_wire(at.whistle.blown_at)),
+        policy_version: at.policy.version,
+        handle_by: Some(to_wire(at.whistle.handle_by)),
+        withdraw_reason: String::new(),
+        version: at.version,
+    }
 }
 
 /// Ids of an area's whistles, newest first.

@@ -57,7 +57,7 @@ create table relay (
 );
 comment on table relay is 'How far the relay has published to NATS';
 comment on column relay.one is 'Keeps it one row';
-comment on column relay.cursor is 'Position up to which NATS acknowledged; moved by compare-and-set';
+comment on column relay.cursor is 'Position up to which NATS acknowledged everything; moved by compare-and-set';
 
 create table consumer (
     name text primary key,
@@ -116,7 +116,7 @@ create table request (
     request_id uuid not null,
     method text not null,
     body_hash bytea not null,
-    response bytea,
+    response bytea not null,
     created_at timestamptz not null default clock_timestamp(),
     primary key (caller, request_id)
 );
@@ -165,6 +165,29 @@ end
 $$;
 comment on function place() is
     'Numbers committed facts, gap-free; returns how far the log reaches now, and how many were numbered. Any replica may call it at any time';
+
+create function to_publish(known bigint, reached bigint, most bigint)
+    returns table (head bigint, cursor bigint, "position" bigint, event_id uuid, subject text, aggregate_id text, payload bytea,
+                   traceparent text, occurred_at timestamptz) language plpgsql as $$
+declare
+    log record;
+    since bigint;
+begin
+    if reached > known then
+        update relay set cursor = reached where relay.cursor = known;
+    end if;
+    select * into log from place();
+    select relay.cursor into since from relay;
+    return query select log.head, since, own.* from (values (1)) as one left join lateral (
+        select o.position, o.event_id, o.subject, o.aggregate_id, o.payload, o.traceparent, o.occurred_at from outbox o
+        where o.position > since and (o.position > log.head - log.placed or o.occurred_at < clock_timestamp() - interval '1 s')
+        order by o.position limit most) own on true;
+end
+$$;
+comment on function to_publish(bigint, bigint, bigint) is
+    'One pass of a relay: moves the cursor from known to reached, numbers what was committed and returns it for the caller, and
+nobody else, to publish; with what somebody numbered a while ago and never published. One row at least: how far the log and the
+cursor reach';
 
 insert into log_head (cluster) values (cluster());
 insert into relay default values;

@@ -1,7 +1,7 @@
 //! NATS JetStream: it makes facts fast and is trusted with nothing. A lost acknowledgement, a wiped stream or a dead
 //! server costs latency only, because every hearer also reads the log ([`crate::catchup`]).
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::connection::State;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull};
@@ -24,8 +24,6 @@ use crate::inbox::{self, Outcome, Routes};
 const STREAM: &str = "HAIQU";
 /// What a consumer took and did not acknowledge comes to another after this time: it is a dead one's, or the inbox drops it.
 const REDELIVERED: Duration = Duration::from_secs(1);
-/// Between two batches: what arrives meanwhile is applied together, for a fraction of the work.
-const BREATH: Duration = Duration::from_millis(3);
 /// Shorter than any outbox keeps its facts, which is shorter than any inbox remembers them.
 const MAX_AGE: Duration = Duration::from_secs(3 * 24 * 3600);
 
@@ -181,7 +179,7 @@ async fn consume(mut session: Session, bus: &Bus, routes: &Routes, stop: &Stop) 
         .await?;
     while !stop.requested() {
         let first = messages.next().await.ok_or_else(|| anyhow::anyhow!("the subscription is gone"))??;
-        let (mut batch, mut broken) = (vec![first], Ok(()));
+        let (mut batch, mut broken, began) = (vec![first], Ok(()), Instant::now());
         // What has arrived meanwhile is applied with it.
         while batch.len() < inbox::BATCH
             && let Some(Some(next)) = messages.next().now_or_never()
@@ -197,7 +195,7 @@ async fn consume(mut session: Session, bus: &Bus, routes: &Routes, stop: &Stop) 
         // A task of its own: a stop ends the waiting, not the work in hand.
         session = tokio::spawn(handle(session, routes.clone(), batch)).await?;
         broken?;
-        host::pause(BREATH).await;
+        host::breathe(began).await;
     }
     Ok(())
 }

@@ -24,7 +24,7 @@ impl EventLog {
     }
 
     async fn read_after(&self, request: &ReadRequest, limit: i64) -> sqlx::Result<ReadResponse> {
-        outbox::place(&self.db, &mut *self.db.work().acquire().await?).await?;
+        place_forgotten(&mut *self.db.work().acquire().await?).await?;
         let mut tx = self.db.begin().await?;
         let head = sqlx::query!("select log_id, position from log_head").fetch_one(&mut *tx).await?;
         let mut log_id = head.log_id.to_string();
@@ -47,6 +47,17 @@ impl EventLog {
         let next = barred.map_or(next, |barred| next.min(barred - 1));
         Ok(ReadResponse { log_id, head: head.position, events, next })
     }
+}
+
+/// Facts are numbered by the relays, which publish what they number. Where these hang, the log must not.
+async fn place_forgotten(connection: &mut PgConnection) -> sqlx::Result<()> {
+    let forgotten = sqlx::query_scalar!(
+        r#"select exists (select from outbox where position is null and occurred_at < clock_timestamp() - interval '1 s') as "any!""#
+    );
+    if forgotten.fetch_one(&mut *connection).await? {
+        outbox::place(connection).await?;
+    }
+    Ok(())
 }
 
 async fn facts(tx: &mut PgConnection, after: i64, subjects: &[String], limit: i64) -> sqlx::Result<Vec<LoggedEvent>> {

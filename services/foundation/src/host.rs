@@ -5,7 +5,7 @@
 //! a failing exit code: half a service is worse than none.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
@@ -57,6 +57,12 @@ impl Stop {
 #[expect(clippy::disallowed_methods, reason = "the one place that sleeps")]
 pub async fn pause(time: Duration) {
     tokio::time::sleep(time).await;
+}
+
+/// Rests between two passes of a loop for as long as the last one took: what comes meanwhile is done together, for a fraction of the
+/// work; the busier the machine, the more so.
+pub async fn breathe(began: Instant) {
+    pause(began.elapsed().clamp(Duration::from_millis(2), Duration::from_millis(25))).await;
 }
 
 type Task = (&'static str, Box<dyn FnOnce(Stop) -> BoxFuture<'static, anyhow::Result<()>> + Send>);

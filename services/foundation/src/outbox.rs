@@ -7,7 +7,6 @@ use proto::Event;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::db::Db;
 use crate::{id, telemetry};
 
 /// As many are numbered at once, so that the lock is short.
@@ -66,16 +65,8 @@ pub async fn announce(tx: &mut PgConnection, facts: Vec<Announcement>) -> sqlx::
     Ok(())
 }
 
-/// Numbers all committed facts; returns how far the log reaches, and how far it was published. Any replica may do it at any
-/// time.
-pub async fn place(db: &Db, connection: &mut PgConnection) -> sqlx::Result<(i64, i64)> {
-    loop {
-        let place =
-            sqlx::query!(r#"select head as "head!", placed as "placed!", cursor as "cursor!" from place(), relay"#);
-        let log = db.in_time(place.fetch_one(&mut *connection)).await?;
-        if log.placed < BATCH {
-            db.witness.advanced(log.head);
-            return Ok((log.head, log.cursor));
-        }
-    }
+/// Numbers all committed facts. Any replica may do it at any time.
+pub async fn place(connection: &mut PgConnection) -> sqlx::Result<()> {
+    while sqlx::query_scalar!(r#"select placed as "placed!" from place()"#).fetch_one(&mut *connection).await? == BATCH {}
+    Ok(())
 }

@@ -1,31 +1,32 @@
-//! Publishing placed facts to NATS. Two relays at once only make duplicates, which `Nats-Msg-Id` and every inbox drop.
+//! Publishing facts to NATS. Whoever numbers facts publishes them, so the replicas' relays share the log between them. What somebody
+//! numbered and never published (he died, or NATS was away) is published by whoever finds it a second later; that may make
+//! duplicates, which `Nats-Msg-Id` and every inbox drop.
 
-use std::time::Duration;
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use sqlx::PgConnection;
 
 use crate::bus::{Bus, Fact};
 use crate::db::{Db, Session};
 use crate::host::Stop;
-use crate::outbox;
 
-/// How long the relay waits when nothing wakes it; other replicas' facts are then no older than this.
+/// How long the relay waits when nothing wakes it.
 const POLL: Duration = Duration::from_millis(200);
-/// How long it breathes between passes: what is committed meanwhile goes out together, for a fraction of the work.
-const BREATH: Duration = Duration::from_millis(4);
 /// Facts published before their acknowledgements are awaited.
-const BATCH: i64 = 500;
+const BATCH: usize = 500;
 
 /// Places and publishes until told to stop; then once more, so that what was committed before the stop leaves too.
 pub async fn run(db: Db, bus: Bus, stop: Stop) -> anyhow::Result<()> {
     let mut commits = db.commits();
-    let (mut session, mut failures) = (db.session(), 0_u32);
+    let (mut relay, mut failures) = (Relay { session: db.session(), published: Published::default() }, 0_u32);
     loop {
         let stopping = stop.requested();
-        match pass(&mut session, &bus).await {
+        let began = Instant::now();
+        match relay.pass(&bus).await {
             Ok(()) => failures = 0,
             Err(error) => {
+                relay.published = Published::default();
                 // Said once per outage: catch-up delivers meanwhile.
                 if failures == 0 {
                     tracing::warn!(error = %format!("{error:#}"), "facts are not relayed; hearers catch up from the log");
@@ -34,9 +35,9 @@ pub async fn run(db: Db, bus: Bus, stop: Stop) -> anyhow::Result<()> {
             }
         }
         if stopping {
-            return Ok(());
+            return relay.pass(&bus).await.or(Ok(()));
         }
-        crate::host::pause(BREATH).await;
+        crate::host::breathe(began).await;
         tokio::select! {
             () = stop.wait() => {}
             // Fails only when the database handle is gone, which this task itself holds.
@@ -46,44 +47,80 @@ pub async fn run(db: Db, bus: Bus, stop: Stop) -> anyhow::Result<()> {
     }
 }
 
-/// Places what was committed, and publishes what is past the cursor.
-async fn pass(session: &mut Session, bus: &Bus) -> anyhow::Result<()> {
-    let db = session.db.clone();
-    let mut connection = db.in_time(session.take()).await?;
-    let (head, mut cursor) = outbox::place(&db, &mut connection).await?;
-    let mut published = Ok(());
-    while cursor < head && bus.connected() && published.is_ok() {
-        let facts = db.in_time(past(&mut connection, cursor)).await?;
-        let last = facts.last().map_or(head, |fact| fact.position);
-        published = bus.publish(facts).await;
-        if published.is_ok() {
-            let moved = sqlx::query!("update relay set cursor = $2 where cursor = $1", cursor, last);
-            db.in_time(moved.execute(&mut connection)).await?;
-            cursor = last;
-        }
-    }
-    // It is NATS that failed, if anything did.
-    session.keep(connection);
-    published
+struct Relay {
+    session: Session,
+    published: Published,
 }
 
-async fn past(tx: &mut PgConnection, cursor: i64) -> sqlx::Result<Vec<Fact>> {
-    let rows = sqlx::query!(
-        r#"select position as "position!", event_id, subject, aggregate_id, payload, traceparent, occurred_at
-           from outbox where position > $1 order by position limit $2"#,
-        cursor,
-        BATCH
-    )
-    .fetch_all(tx)
-    .await?;
-    let facts = rows.into_iter().map(|row| Fact {
-        id: row.event_id,
-        subject: row.subject,
-        aggregate: row.aggregate_id,
-        payload: Bytes::from(row.payload),
-        traceparent: row.traceparent,
-        occurred_at: row.occurred_at,
-        position: row.position,
-    });
-    Ok(facts.collect())
+/// What this process has published. Whoever numbers a fact publishes it, so several relays share the log between them, and the
+/// cursor moves on when everything before it has left.
+#[derive(Debug, Default)]
+struct Published {
+    /// Where the cursor was last seen.
+    cursor: i64,
+    /// Acknowledged by NATS, past the cursor.
+    past: BTreeSet<i64>,
+}
+
+impl Published {
+    /// How far the cursor may move, for all that this process knows.
+    fn reached(&self) -> i64 {
+        let whole = self.past.iter().zip(self.cursor + 1..).take_while(|(position, expected)| *position == expected);
+        self.cursor + i64::try_from(whole.count()).unwrap_or_default()
+    }
+
+    fn seen(&mut self, cursor: i64) {
+        self.cursor = cursor;
+        self.past = self.past.split_off(&(cursor + 1));
+    }
+}
+
+impl Relay {
+    /// Places what was committed, and publishes it.
+    async fn pass(&mut self, bus: &Bus) -> anyhow::Result<()> {
+        let db = self.session.db.clone();
+        loop {
+            let most = if bus.connected() { BATCH } else { 0 };
+            let facts = db.in_time(self.to_publish(most)).await?;
+            let positions: Vec<_> = facts.iter().map(|fact| fact.position).collect();
+            bus.publish(facts).await?;
+            let full = positions.len() == BATCH;
+            self.published.past.extend(positions);
+            if !full {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Moves the cursor, numbers what was committed, and returns it: one round trip.
+    async fn to_publish(&mut self, most: usize) -> sqlx::Result<Vec<Fact>> {
+        let mut connection = self.session.take().await?;
+        let rows = sqlx::query!(
+            r#"select head as "head!", cursor as "cursor!", position, event_id, subject, aggregate_id, payload, traceparent,
+                      occurred_at
+               from to_publish($1, $2, $3)"#,
+            self.published.cursor,
+            self.published.reached(),
+            most as i64
+        )
+        .fetch_all(&mut connection)
+        .await?;
+        self.session.keep(connection);
+        if let Some(log) = rows.first() {
+            self.published.seen(log.cursor);
+            self.session.db.witness.advanced(log.head);
+        }
+        let facts = rows.into_iter().filter_map(|row| {
+            Some(Fact {
+                position: row.position?,
+                id: row.event_id?,
+                subject: row.subject?,
+                aggregate: row.aggregate_id?,
+                payload: Bytes::from(row.payload?),
+                traceparent: row.traceparent,
+                occurred_at: row.occurred_at?,
+            })
+        });
+        Ok(facts.collect())
+    }
 }

@@ -2,10 +2,10 @@
 //! itself for what other replicas left.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use foundation::db::{Chain, Session};
-use foundation::host::{Stop, pause};
+use foundation::host::{Stop, breathe, pause};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::error::Error;
@@ -14,8 +14,6 @@ use crate::operations::sending::{self, Attempted};
 use crate::store;
 
 const POLL: Duration = Duration::from_secs(1);
-/// Between two looks while there is something to do: what comes meanwhile is taken up together.
-const BREATH: Duration = Duration::from_millis(2);
 /// Messages under way to the gateway at once.
 const AT_ONCE: usize = 32;
 
@@ -27,14 +25,15 @@ pub async fn sender(operations: Operations, stop: Stop) -> anyhow::Result<()> {
     let (mut heard, mut session) = (operations.db.heard(), operations.db.session());
     while !stop.requested() {
         heard.mark_unchanged();
+        let began = Instant::now();
         let wait = match take(&operations, &mut session, &under_way, &ended).await {
-            Ok(0) => POLL / 4,
-            Ok(_) => BREATH,
+            Ok(()) => POLL / 4,
             Err(error) => {
                 tracing::warn!(error = %Chain(&error), "reminders cannot be taken up now");
                 POLL
             }
         };
+        breathe(began).await;
         let room = async { under_way.acquire().await.is_ok() };
         tokio::select! {
             () = stop.wait() => {}
@@ -50,13 +49,13 @@ pub async fn sender(operations: Operations, stop: Stop) -> anyhow::Result<()> {
     Ok(recording.await?)
 }
 
-/// Takes up as many messages as may be under way, and begins to send them; returns how many.
+/// Takes up as many messages as may be under way, and begins to send them.
 async fn take(
     operations: &Operations,
     session: &mut Session,
     under_way: &Arc<Semaphore>,
     ended: &mpsc::Sender<Attempted>,
-) -> Result<usize, Error> {
+) -> Result<(), Error> {
     let free = i64::try_from(under_way.available_permits()).unwrap_or_default();
     let take = async {
         let mut connection = session.take().await?;
@@ -64,9 +63,7 @@ async fn take(
         session.keep(connection);
         Ok::<_, Error>(taken)
     };
-    let taken = operations.db.in_time(take).await?;
-    let count = taken.len();
-    for message in taken {
+    for message in operations.db.in_time(take).await? {
         let (operations, ended) = (operations.clone(), ended.clone());
         let permit = under_way.clone().acquire_owned().await;
         tokio::spawn(async move {
@@ -76,16 +73,17 @@ async fn take(
             let _ = ended.send(attempted).await;
         });
     }
-    Ok(count)
+    Ok(())
 }
 
 /// Records attempts until all of them have ended, as many at once as have ended meanwhile.
 async fn record(operations: Operations, mut attempts: mpsc::Receiver<Attempted>) {
     let (mut batch, mut session) = (Vec::with_capacity(AT_ONCE), operations.db.session());
     while attempts.recv_many(&mut batch, AT_ONCE).await > 0 {
+        let began = Instant::now();
         sending::record(&mut session, &batch).await;
         batch.clear();
-        pause(BREATH).await;
+        breathe(began).await;
     }
 }
 

@@ -150,19 +150,20 @@ pub async fn take(connection: &mut PgConnection, instance: &str, limit: i64) -> 
     taken.collect()
 }
 
-/// The gateway took these over, each at this phone; returns those for which it was not recorded before.
-pub async fn accepted(tx: &mut PgConnection, taken_over: &[(Uuid, String)], at: Timestamp) -> sqlx::Result<Vec<Uuid>> {
+/// The gateway took these over, each at this phone; returns those for which it was not recorded before, and when it was now.
+pub async fn accepted(tx: &mut PgConnection, taken_over: &[(Uuid, String)]) -> sqlx::Result<Vec<(Uuid, Timestamp)>> {
     let (ids, phones): (Vec<_>, Vec<_>) = taken_over.iter().cloned().unzip();
-    let changed = sqlx::query_scalar!(
-        "update message set state = 'accepted', accepted_at = $3, masked_phone = taken.phone,
-             receipt_at = clock_timestamp() + interval '500 ms'
-         from unnest($1::uuid[], $2::text[]) as taken (id, phone)
-         where message.id = taken.id and state = 'sending' returning message.id",
+    let before = Instant::now();
+    let changed = sqlx::query!(
+        r#"update message set state = 'accepted', accepted_at = clock_timestamp(), masked_phone = taken.phone,
+               receipt_at = clock_timestamp() + interval '500 ms'
+           from unnest($1::uuid[], $2::text[]) as taken (id, phone)
+           where message.id = taken.id and state = 'sending' returning message.id, accepted_at as "accepted_at!""#,
         &ids,
-        &phones,
-        at
+        &phones
     );
-    changed.fetch_all(tx).await
+    let changed = changed.fetch_all(tx).await?;
+    changed.into_iter().map(|row| Ok((row.id, clock::said(before, row.accepted_at)?))).collect()
 }
 
 /// It ends before the gateway took it over; false when somebody took it up since, who then decides.

@@ -11,8 +11,8 @@ use crate::operations::Operations;
 use crate::store;
 
 const POLL: Duration = Duration::from_secs(1);
-/// Between two looks while there is something to do: what comes meanwhile is taken up together.
-const BREATH: Duration = Duration::from_millis(2);
+/// Most of what is heard opens no case: a moment's facts are one reason to look.
+const MOMENT: Duration = Duration::from_millis(10);
 /// Cases under way to 阳光+ at once.
 const AT_ONCE: usize = 16;
 
@@ -23,8 +23,7 @@ pub async fn pusher(operations: Operations, stop: Stop) -> anyhow::Result<()> {
     while !stop.requested() {
         heard.mark_unchanged();
         let wait = match pass(&operations, &under_way).await {
-            Ok(0) => POLL / 4,
-            Ok(_) => BREATH,
+            Ok(()) => POLL / 4,
             Err(error) => {
                 tracing::warn!(error = %format!("{error:#}"), "cases cannot be taken up now");
                 POLL
@@ -35,7 +34,6 @@ pub async fn pusher(operations: Operations, stop: Stop) -> anyhow::Result<()> {
             () = stop.wait() => {}
             // There is more to do than may be under way at once: the first that ends makes room.
             _ = room, if under_way.available_permits() == 0 => {}
-            // Most of what is heard opens no case: a moment's facts are one reason to look.
             () = changed(&mut heard), if under_way.available_permits() > 0 => {}
             () = pause(wait), if under_way.available_permits() > 0 => {}
         }
@@ -47,22 +45,20 @@ pub async fn pusher(operations: Operations, stop: Stop) -> anyhow::Result<()> {
 async fn changed(heard: &mut watch::Receiver<u64>) {
     // Fails only when the database handle is gone, which the loop itself holds.
     let _ = heard.changed().await;
-    pause(BREATH * 2).await;
+    pause(MOMENT).await;
 }
 
-/// Takes up as many cases as may be under way, and begins to push them; returns how many.
-async fn pass(operations: &Operations, under_way: &Arc<Semaphore>) -> anyhow::Result<usize> {
+/// Takes up as many cases as may be under way, and begins to push them.
+async fn pass(operations: &Operations, under_way: &Arc<Semaphore>) -> anyhow::Result<()> {
     let free = i64::try_from(under_way.available_permits())?;
-    let cases = operations.db.in_time(store::take(&operations.db, free)).await?;
-    let taken = cases.len();
-    for case in cases {
+    for case in operations.db.in_time(store::take(&operations.db, free)).await? {
         let (operations, permit) = (operations.clone(), under_way.clone().acquire_owned().await?);
         tokio::spawn(async move {
             operations.push(case).await;
             drop(permit);
         });
     }
-    Ok(taken)
+    Ok(())
 }
 
 /// Sends corrections until told to stop, one after the other: they are few, and nobody waits for them.

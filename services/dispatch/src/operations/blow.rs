@@ -61,7 +61,7 @@ pub async fn blow(tx: &mut PgConnection, caller: &Caller, blow: Blow) -> Result<
     let events = fired.into_iter().map(|(id, fired)| Event::Fired(id, fired));
     facts.extend(events.filter_map(|event| announcements::of(&event, &loaded, now)));
     outbox::announce(tx, facts).await?;
-    let whistle = views::whistle(tx, loaded.whistle.id).await?;
+    let whistle = views::blown(&loaded, &blow);
     Ok(wire::BlowWhistleResponse { whistle: Some(whistle), missing_contacts: missing.iter().map(to_wire).collect() })
 }
 

@@ -15,7 +15,9 @@ use crate::db::Db;
 
 /// Runs a command in a transaction together with the memory of its request id.
 ///
-/// A repeat with the same body gets the first answer and has no second effect; another body under the same id is refused.
+/// A repeat with the same body gets the first answer and has no second effect; another body under the same id is refused. The id is
+/// written last, so that an ordinary call pays for one statement: a repeat does its work once more, finds the id taken (or is
+/// refused, as what it asks for is done), and is rolled back. So work has no effect but on its transaction.
 /// A command that is refused leaves no memory, so it may be sent again. The work runs in a task of its own: a client that
 /// goes away cancels the waiting, never the transaction.
 pub async fn once<Q, A, E, F>(
@@ -61,52 +63,48 @@ impl Call {
         F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<A, E>>,
     {
         let mut tx = db.begin_call().await.map_err(internal)?;
-        if !self.first_time(&mut tx).await.map_err(internal)? {
-            return self.earlier_answer(&mut tx).await;
+        let done = match work(&mut tx).await {
+            Ok(answer) => self.remember(&mut tx, &answer.encode_to_vec()).await.map_err(internal)?.then_some(answer),
+            Err(refused) => {
+                tx.rollback().await.map_err(internal)?;
+                // It may be refused only because it has been done before.
+                let earlier = self.earlier_answer(&mut *db.rpc().acquire().await.map_err(internal)?).await?;
+                return earlier.ok_or_else(|| refused.into());
+            }
+        };
+        match done {
+            Some(answer) => db.commit(tx).await.map(|()| answer).map_err(internal),
+            None => self.earlier_answer(&mut tx).await?.ok_or_else(|| internal(sqlx::Error::RowNotFound)),
         }
-        let answer = work(&mut tx).await.map_err(Into::into)?;
-        self.remember(&mut tx, &answer.encode_to_vec()).await.map_err(internal)?;
-        db.commit(tx).await.map_err(internal)?;
-        Ok(answer)
     }
 
-    /// Waits for the same call where it is under way elsewhere.
-    async fn first_time(&self, tx: &mut PgConnection) -> sqlx::Result<bool> {
+    /// False when the same call was made before. Waits for it where it is under way elsewhere.
+    async fn remember(&self, tx: &mut PgConnection, response: &[u8]) -> sqlx::Result<bool> {
         let inserted = sqlx::query!(
-            "insert into request (caller, request_id, method, body_hash) values ($1, $2, $3, $4) on conflict do nothing",
+            "insert into request (caller, request_id, method, body_hash, response) values ($1, $2, $3, $4, $5)
+             on conflict do nothing",
             self.caller,
             self.id,
             self.method,
-            self.hash
+            self.hash,
+            response
         );
         Ok(inserted.execute(tx).await?.rows_affected() == 1)
     }
 
-    async fn earlier_answer<A: Message + Default>(&self, tx: &mut PgConnection) -> Result<A, Status> {
+    async fn earlier_answer<A: Message + Default>(&self, connection: &mut PgConnection) -> Result<Option<A>, Status> {
         let earlier = sqlx::query!(
-            r#"select method, body_hash, response as "response!" from request where caller = $1 and request_id = $2"#,
+            "select method, body_hash, response from request where caller = $1 and request_id = $2",
             self.caller,
             self.id
         );
-        let earlier = earlier.fetch_one(tx).await.map_err(internal)?;
+        let Some(earlier) = earlier.fetch_optional(connection).await.map_err(internal)? else { return Ok(None) };
         if earlier.method != self.method || earlier.body_hash != self.hash {
             return Err(already_exists(
                 "REQUEST_ID_REUSED",
                 "this request_id was used for another request; draw a new one",
             ));
         }
-        A::decode(&earlier.response[..]).map_err(internal)
-    }
-
-    async fn remember(&self, tx: &mut PgConnection, response: &[u8]) -> sqlx::Result<()> {
-        sqlx::query!(
-            "update request set response = $3 where caller = $1 and request_id = $2",
-            self.caller,
-            self.id,
-            response
-        )
-        .execute(tx)
-        .await?;
-        Ok(())
+        A::decode(&earlier.response[..]).map(Some).map_err(internal)
     }
 }

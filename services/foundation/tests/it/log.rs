@@ -8,8 +8,8 @@ fn fact(whistle: &str, version: i64) -> Announcement {
     Announcement::of(&WhistleWithdrawn { whistle_id: whistle.into(), version, ..WhistleWithdrawn::default() })
 }
 
-async fn place(db: &Db) -> sqlx::Result<(i64, i64)> {
-    outbox::place(db, &mut *db.work().acquire().await?).await
+async fn place(db: &Db) -> sqlx::Result<()> {
+    outbox::place(&mut *db.work().acquire().await?).await
 }
 
 async fn placed(db: &Db) -> Vec<(i64, i64)> {

@@ -2,7 +2,7 @@
 //! accepted (commit). Whoever takes it up again, after a crash or a time-out, first asks the gateway whether it has it: at
 //! least once with a constant id, and once where the gateway's answers are unambiguous.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
@@ -127,7 +127,6 @@ pub async fn record(session: &mut Session, attempts: &[Attempted]) {
 }
 
 async fn record_all(tx: &mut PgConnection, attempts: &[Attempted]) -> Result<(), Error> {
-    let now = clock::now(tx).await?;
     let mut taken_over = Vec::new();
     for Attempted { taken, outcome, .. } in attempts {
         match outcome {
@@ -142,9 +141,9 @@ async fn record_all(tx: &mut PgConnection, attempts: &[Attempted]) -> Result<(),
         }
     }
     // Two attempts at one message may end together: it was accepted once.
-    let mut accepted: HashSet<_> = store::accepted(tx, &taken_over, now).await?.into_iter().collect();
-    let new = attempts.iter().filter(|attempt| accepted.remove(&attempt.taken.id));
-    Ok(outbox::announce(tx, new.map(|attempt| attempt.accepted(now)).collect()).await?)
+    let mut accepted: HashMap<_, _> = store::accepted(tx, &taken_over).await?.into_iter().collect();
+    let new = attempts.iter().filter_map(|attempt| Some(attempt.accepted(accepted.remove(&attempt.taken.id)?)));
+    Ok(outbox::announce(tx, new.collect()).await?)
 }
 
 impl Taken {
