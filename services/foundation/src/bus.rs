@@ -195,7 +195,7 @@ async fn consume(mut session: Session, bus: &Bus, routes: &Routes, stop: &Stop) 
         // A task of its own: a stop ends the waiting, not the work in hand.
         session = tokio::spawn(handle(session, routes.clone(), batch)).await?;
         broken?;
-        host::breathe(began).await;
+        host::breathe(began, routes.rest).await;
     }
     Ok(())
 }

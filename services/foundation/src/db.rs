@@ -45,6 +45,7 @@ pub struct Db {
     pub instance: Arc<str>,
     commits: watch::Sender<u64>,
     heard: watch::Sender<u64>,
+    stated: watch::Sender<u64>,
     /// What this process has seen of the log.
     pub(crate) witness: Arc<Witness>,
     options: PgConnectOptions,
@@ -118,19 +119,22 @@ impl Db {
 
     /// Wakes whoever waits for something to do: the relay and the schedules of this process.
     pub fn committed(&self) {
-        self.commits.send_modify(|count| *count += 1);
+        for waiting in [&self.commits, &self.stated] {
+            waiting.send_modify(|count| *count += 1);
+        }
     }
 
-    /// The same, and whoever acts on what was heard.
-    pub(crate) fn committed_heard(&self) {
-        self.committed();
-        self.heard.send_modify(|count| *count += 1);
+    /// Wakes the schedules and whoever acts on what was heard; the relay when there is something for it.
+    pub(crate) fn committed_heard(&self, stated: bool) {
+        for waiting in [&self.commits, &self.heard].into_iter().chain(stated.then_some(&self.stated)) {
+            waiting.send_modify(|count| *count += 1);
+        }
     }
 
     /// Commits facts that were heard.
     pub(crate) async fn commit_heard(&self, tx: Transaction<'static, Postgres>) -> sqlx::Result<()> {
         tx.commit().await?;
-        self.committed_heard();
+        self.committed_heard(true);
         Ok(())
     }
 
@@ -169,6 +173,11 @@ impl Db {
     /// Tells of commits of this process.
     pub fn commits(&self) -> watch::Receiver<u64> {
         self.commits.subscribe()
+    }
+
+    /// Tells of commits of this process that may have stated something.
+    pub(crate) fn stated(&self) -> watch::Receiver<u64> {
+        self.stated.subscribe()
     }
 
     /// Tells of facts that this process has heard.
@@ -241,9 +250,9 @@ pub async fn connect(url: &SecretString, schema: Schema) -> anyhow::Result<Db> {
             }
         }
     }
-    let (commits, heard) = (watch::Sender::new(0), watch::Sender::new(0));
+    let [commits, heard, stated] = std::array::from_fn(|_| watch::Sender::new(0));
     let (pools, silence) = (Arc::new(Mutex::new(pools)), Silence::default());
-    Ok(Db { instance: instance.into(), commits, heard, witness, options, pools, silence })
+    Ok(Db { instance: instance.into(), commits, heard, stated, witness, options, pools, silence })
 }
 
 fn pool(connections: u32, options: &PgConnectOptions, witness: &Arc<Witness>) -> PgPool {

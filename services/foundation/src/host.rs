@@ -20,6 +20,8 @@ use crate::telemetry::{self, Telemetry};
 use crate::{BoxFuture, catchup, clock, config, db, event_log, housekeeping, ops, relay, rpc};
 
 const DEADLINE: Duration = Duration::from_secs(20);
+/// No loop rests longer because it was slow.
+const MOST_REST: Duration = Duration::from_millis(25);
 
 /// Tells a task to end.
 #[derive(Debug, Clone)]
@@ -59,10 +61,10 @@ pub async fn pause(time: Duration) {
     tokio::time::sleep(time).await;
 }
 
-/// Rests between two passes of a loop for as long as the last one took: what comes meanwhile is done together, for a fraction of the
-/// work; the busier the machine, the more so.
-pub async fn breathe(began: Instant) {
-    pause(began.elapsed().clamp(Duration::from_millis(2), Duration::from_millis(25))).await;
+/// Rests between two passes of a loop for as long as the last one took, and for a time at least: what comes meanwhile is done
+/// together, for a fraction of the work; the busier the machine, the more so.
+pub async fn breathe(began: Instant, least: Duration) {
+    pause(began.elapsed().clamp(least, least.max(MOST_REST))).await;
 }
 
 type Task = (&'static str, Box<dyn FnOnce(Stop) -> BoxFuture<'static, anyhow::Result<()>> + Send>);

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use proto::Event;
@@ -17,10 +18,12 @@ use uuid::Uuid;
 use crate::BoxFuture;
 use crate::bus::Fact;
 use crate::db::{self, Chain, Db, Session};
-use crate::telemetry;
+use crate::{outbox, telemetry};
 
 /// How many facts are applied in one transaction at most.
 pub const BATCH: usize = 100;
+/// Between two batches at least: what arrives meanwhile is applied together.
+const REST: Duration = Duration::from_millis(2);
 
 impl Fact {
     /// What it says; one that cannot be read is parked.
@@ -66,12 +69,14 @@ pub struct Routes {
     pub consumer: &'static str,
     handlers: BTreeMap<&'static str, Handler>,
     gatherer: Option<Gatherer>,
+    /// Between two batches at least.
+    pub(crate) rest: Duration,
 }
 
 impl Routes {
     /// Hears nothing yet.
     pub fn new(consumer: &'static str) -> Routes {
-        Routes { consumer, handlers: BTreeMap::new(), gatherer: None }
+        Routes { consumer, handlers: BTreeMap::new(), gatherer: None, rest: REST }
     }
 
     /// Hears these subjects with one function, which gets all facts at once that came together: for a hearer that writes down much
@@ -79,7 +84,7 @@ impl Routes {
     pub fn gathering(consumer: &'static str, subjects: &[&'static str], gatherer: Gatherer) -> Routes {
         let each: Handler = Arc::new(move |tx, fact| gatherer(tx, vec![fact]));
         let handlers = subjects.iter().map(|subject| (*subject, each.clone())).collect();
-        Routes { consumer, handlers, gatherer: Some(gatherer) }
+        Routes { consumer, handlers, gatherer: Some(gatherer), rest: REST }
     }
 
     /// Hears one more event. The handler works in the transaction of the inbox row; it neither commits nor sleeps.
@@ -94,6 +99,11 @@ impl Routes {
         });
         self.handlers.insert(E::SUBJECT, decoding);
         self
+    }
+
+    /// Nobody waits for what is written here: it is written less often, and more at once.
+    pub fn unhurried(self) -> Routes {
+        Routes { rest: 6 * REST, ..self }
     }
 
     /// The subjects heard.
@@ -131,9 +141,12 @@ async fn together(session: &mut Session, routes: &Routes, facts: &[Fact]) -> Res
     ordered.dedup_by_key(|fact| fact.id);
     let mut connection = session.take().await?;
     let mut tx = connection.begin().await?;
-    let applied = match first_times(&mut tx, routes.consumer, &ordered).await? {
-        Some(new) => all(&mut tx, routes, ordered.into_iter().filter(|fact| new.contains(&fact.id))).await,
-        None => false,
+    let (applied, stated) = match first_times(&mut tx, routes.consumer, &ordered).await? {
+        Some(new) => {
+            let new = ordered.into_iter().filter(|fact| new.contains(&fact.id));
+            outbox::watched(all(&mut tx, routes, new)).await
+        }
+        None => (false, false),
     };
     match applied {
         true => tx.commit().await?,
@@ -141,7 +154,7 @@ async fn together(session: &mut Session, routes: &Routes, facts: &[Fact]) -> Res
     }
     session.keep(connection);
     if applied {
-        session.db.committed_heard();
+        session.db.committed_heard(stated);
     }
     Ok(applied)
 }

@@ -3,6 +3,8 @@
 //! Draw the row after the aggregate's row is locked: `outbox.id` then follows the aggregate's versions. [`place`] numbers
 //! committed rows gap-free; cursors go by that position, never by `id`, which skips late committers.
 
+use std::cell::Cell;
+
 use proto::Event;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -35,11 +37,24 @@ impl Announcement {
     }
 }
 
+tokio::task_local! {
+    /// Whether this work has stated something.
+    static STATED: Cell<bool>;
+}
+
+/// Does this work, and says whether it stated something.
+pub(crate) async fn watched<T>(work: impl Future<Output = T>) -> (T, bool) {
+    let work = async move { (work.await, STATED.with(Cell::get)) };
+    STATED.scope(Cell::new(false), work).await
+}
+
 /// Writes the facts in their order, in one statement.
 pub async fn announce(tx: &mut PgConnection, facts: Vec<Announcement>) -> sqlx::Result<()> {
     if facts.is_empty() {
         return Ok(());
     }
+    // Nobody watches most of it.
+    let _ = STATED.try_with(|stated| stated.set(true));
     let (mut ids, mut subjects, mut aggregates, mut payloads, mut traces) = (vec![], vec![], vec![], vec![], vec![]);
     for fact in facts {
         ids.push(fact.event_id);
@@ -67,6 +82,8 @@ pub async fn announce(tx: &mut PgConnection, facts: Vec<Announcement>) -> sqlx::
 
 /// Numbers all committed facts. Any replica may do it at any time.
 pub async fn place(connection: &mut PgConnection) -> sqlx::Result<()> {
-    while sqlx::query_scalar!(r#"select placed as "placed!" from place()"#).fetch_one(&mut *connection).await? == BATCH {}
+    while sqlx::query_scalar!(r#"select placed as "placed!" from place()"#).fetch_one(&mut *connection).await? == BATCH
+    {
+    }
     Ok(())
 }

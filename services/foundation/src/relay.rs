@@ -13,12 +13,14 @@ use crate::host::Stop;
 
 /// How long the relay waits when nothing wakes it.
 const POLL: Duration = Duration::from_millis(200);
+/// And between two passes at least.
+const REST: Duration = Duration::from_millis(2);
 /// Facts published before their acknowledgements are awaited.
 const BATCH: usize = 500;
 
 /// Places and publishes until told to stop; then once more, so that what was committed before the stop leaves too.
 pub async fn run(db: Db, bus: Bus, stop: Stop) -> anyhow::Result<()> {
-    let mut commits = db.commits();
+    let mut stated = db.stated();
     let (mut relay, mut failures) = (Relay { session: db.session(), published: Published::default() }, 0_u32);
     loop {
         let stopping = stop.requested();
@@ -37,11 +39,11 @@ pub async fn run(db: Db, bus: Bus, stop: Stop) -> anyhow::Result<()> {
         if stopping {
             return relay.pass(&bus).await.or(Ok(()));
         }
-        crate::host::breathe(began).await;
+        crate::host::breathe(began, REST).await;
         tokio::select! {
             () = stop.wait() => {}
             // Fails only when the database handle is gone, which this task itself holds.
-            _ = commits.changed() => {}
+            _ = stated.changed() => {}
             () = crate::host::pause(POLL) => {}
         }
     }

@@ -39,6 +39,7 @@ macro_rules! about {
 /// One function per event heard.
 pub fn routes() -> Routes {
     Routes::new("grievances")
+        .unhurried()
         .on(whistle_blown)
         .on(assignment_answered)
         .on(assignment_submitted)

@@ -14,6 +14,8 @@ use crate::operations::sending::{self, Attempted};
 use crate::store;
 
 const POLL: Duration = Duration::from_secs(1);
+/// Between two looks at least: what comes meanwhile is taken up together.
+const REST: Duration = Duration::from_millis(2);
 /// Messages under way to the gateway at once.
 const AT_ONCE: usize = 32;
 
@@ -33,7 +35,7 @@ pub async fn sender(operations: Operations, stop: Stop) -> anyhow::Result<()> {
                 POLL
             }
         };
-        breathe(began).await;
+        breathe(began, REST).await;
         let room = async { under_way.acquire().await.is_ok() };
         tokio::select! {
             () = stop.wait() => {}
@@ -83,7 +85,7 @@ async fn record(operations: Operations, mut attempts: mpsc::Receiver<Attempted>)
         let began = Instant::now();
         sending::record(&mut session, &batch).await;
         batch.clear();
-        breathe(began).await;
+        breathe(began, 10 * REST).await;
     }
 }
 
@@ -92,15 +94,15 @@ pub async fn tasks(operations: Operations, stop: Stop) -> anyhow::Result<()> {
     let (mut heard, mut session) = (operations.db.heard(), operations.db.session());
     while !stop.requested() {
         heard.mark_unchanged();
-        let taken = operations.open_tasks(&mut session).await.unwrap_or_else(|error| {
+        let began = Instant::now();
+        if let Err(error) = operations.open_tasks(&mut session).await {
             tracing::warn!(error = %Chain(&error), "call tasks cannot be opened now");
-            0
-        });
-        pause(POLL / 20).await;
+        }
+        breathe(began, 5 * REST).await;
         tokio::select! {
             () = stop.wait() => {}
             _ = heard.changed() => {}
-            () = pause(if taken > 0 { POLL / 20 } else { POLL }) => {}
+            () = pause(POLL / 4) => {}
         }
     }
     Ok(())

@@ -36,7 +36,7 @@ const SUBJECTS: [&str; 9] = [
 
 /// Everything becomes a line of a timeline; a timeline is written many lines at once.
 pub fn routes() -> Routes {
-    Routes::gathering("oversight", &SUBJECTS, hear)
+    Routes::gathering("oversight", &SUBJECTS, hear).unhurried()
 }
 
 /// What a fact means here: a line, and for some what follows once it is written.
