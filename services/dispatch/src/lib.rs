@@ -9,7 +9,7 @@ mod rpc;
 mod schedule;
 pub mod store;
 mod subscriptions;
-mod views;
+pub mod views;
 
 pub use config::Config;
 pub use error::Error;

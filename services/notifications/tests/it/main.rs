@@ -158,7 +158,7 @@ fn a_stale_attempt_neither_ends_a_message_nor_touches_an_accepted_one() {
         let mut tx = db.begin().await.unwrap();
         assert!(!ended(&mut tx, id, 2, State::Superseded).await.unwrap(), "the lease is another's");
         let recorded = accepted(&mut tx, &[(id, "138****0000".into())]).await.unwrap();
-        assert_eq!(recorded.iter().map(|(id, _)| *id).collect::<Vec<Uuid>>(), [id]);
+        assert_eq!(recorded.iter().map(|(id, _)| *id).collect::<Vec<uuid::Uuid>>(), [id]);
         assert!(!ended(&mut tx, id, 1, State::Failed).await.unwrap(), "the gateway has it");
         assert!(undeliverable(&mut tx, id).await.unwrap());
     });
