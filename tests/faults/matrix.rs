@@ -24,10 +24,10 @@ pub struct Arguments {
     #[arg(long)]
     pub seed: Option<u64>,
     /// How long the load of a row lasts.
-    #[arg(long, default_value_t = 3.05)]
+    #[arg(long, default_value_t = 2.25)]
     pub minutes: f64,
     /// Whistles a second.
-    #[arg(long, default_value_t = 22.0)]
+    #[arg(long, default_value_t = 30.0)]
     pub rate: f64,
     /// Skip the rows that have held already under this seed.
     #[arg(long)]

@@ -24,17 +24,19 @@ const BATCH: i64 = 100;
 /// Fires until told to stop.
 pub async fn ladder(session: Session, stop: Stop) -> anyhow::Result<()> {
     let mut commits = session.db.commits();
-    let mut ladder = Loop { firing: Firing::new(session), batch: BATCH, aside: BTreeMap::new(), failing: false };
+    let firing = Firing::new(session);
+    let mut ladder = Loop { firing, batch: BATCH, aside: BTreeMap::new(), failing: false, asked: false };
+    let mut come = false;
     while !stop.requested() {
         // Before the pass: a commit during it must wake the next.
         commits.mark_unchanged();
-        let wait = ladder.pass().await;
-        tokio::select! {
-            () = stop.wait() => {}
+        let wait = ladder.pass(come).await;
+        come = tokio::select! {
+            () = stop.wait() => false,
             // What was committed may be due sooner than all else; many commits are one reason to look.
-            () = changed(&mut commits), if wait > LOCKED => {}
-            () = pause(wait) => {}
-        }
+            () = changed(&mut commits), if wait > LOCKED => false,
+            () = pause(wait) => ladder.asked && wait < POLL,
+        };
     }
     Ok(())
 }
@@ -50,16 +52,23 @@ struct Loop {
     batch: i64,
     aside: BTreeMap<Uuid, Instant>,
     failing: bool,
+    /// Whether the last pass ended with asking how long to wait.
+    asked: bool,
 }
 
 impl Loop {
-    /// Fires one batch if something is due; returns how long to wait before the next look.
-    async fn pass(&mut self) -> Duration {
+    /// Fires one batch if something is due; returns how long to wait before the next look. When the time has come that the last
+    /// pass waited for, it fires without asking once more.
+    async fn pass(&mut self, come: bool) -> Duration {
         self.aside.retain(|_, since| since.elapsed() < SET_ASIDE);
         let except: Vec<Uuid> = self.aside.keys().copied().collect();
-        let until = self.until_next(&except).await;
-        if !until.is_zero() {
-            return until;
+        self.asked = !come;
+        if !come {
+            let until = self.until_next(&except).await;
+            if !until.is_zero() {
+                return until;
+            }
+            self.asked = false;
         }
         match self.firing.fire_due(self.batch, &except).await {
             Ok(taken) => {

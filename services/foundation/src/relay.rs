@@ -83,7 +83,7 @@ impl Relay {
         let db = self.session.db.clone();
         loop {
             let most = if bus.connected() { BATCH } else { 0 };
-            let facts = db.in_time(self.to_publish(most)).await?;
+            let facts = db.in_time(self.next(most)).await?;
             let positions: Vec<_> = facts.iter().map(|fact| fact.position).collect();
             bus.publish(facts).await?;
             let full = positions.len() == BATCH;
@@ -95,7 +95,7 @@ impl Relay {
     }
 
     /// Moves the cursor, numbers what was committed, and returns it: one round trip.
-    async fn to_publish(&mut self, most: usize) -> sqlx::Result<Vec<Fact>> {
+    async fn next(&mut self, most: usize) -> sqlx::Result<Vec<Fact>> {
         let mut connection = self.session.take().await?;
         let rows = sqlx::query!(
             r#"select head as "head!", cursor as "cursor!", position, event_id, subject, aggregate_id, payload, traceparent,
