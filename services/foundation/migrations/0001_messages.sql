@@ -53,11 +53,13 @@ create index outbox_occurred_at on outbox (occurred_at);
 
 create table relay (
     one boolean primary key default true check (one),
-    cursor bigint not null default 0
+    cursor bigint not null default 0,
+    ahead int8multirange not null default '{}'
 );
 comment on table relay is 'How far the relay has published to NATS';
 comment on column relay.one is 'Keeps it one row';
-comment on column relay.cursor is 'Position up to which NATS acknowledged everything; moved by compare-and-set';
+comment on column relay.cursor is 'Position up to which NATS has acknowledged everything';
+comment on column relay.ahead is 'Acknowledged past the cursor: whoever numbered what lies between is still publishing it, or has died';
 
 create table consumer (
     name text primary key,
@@ -166,28 +168,36 @@ $$;
 comment on function place() is
     'Numbers committed facts, gap-free; returns how far the log reaches now, and how many were numbered. Any replica may call it at any time';
 
-create function to_publish(known bigint, reached bigint, most bigint)
-    returns table (head bigint, cursor bigint, "position" bigint, event_id uuid, subject text, aggregate_id text, payload bytea,
+create function to_publish(published bigint[], most bigint)
+    returns table (head bigint, "position" bigint, event_id uuid, subject text, aggregate_id text, payload bytea,
                    traceparent text, occurred_at timestamptz) language plpgsql as $$
 declare
     log record;
     since bigint;
+    done int8multirange;
 begin
-    if reached > known then
-        update relay set cursor = reached where relay.cursor = known;
+    if cardinality(published) > 0 then
+        select relay.cursor, relay.ahead into since, done from relay for update;
+        -- Nobody will ever publish what is not there any more.
+        since := greatest(since, (select min(o.position) - 1 from outbox o where o.position > since));
+        done := done + (select range_agg(int8range(one, one, '[]')) from unnest(published) one)
+                     + int8multirange(int8range(0, since, '[]'));
+        since := (select upper(whole) - 1 from unnest(done) whole order by whole limit 1);
+        update relay set cursor = since, ahead = done - int8multirange(int8range(0, since, '[]'));
     end if;
     select * into log from place();
-    select relay.cursor into since from relay;
-    return query select log.head, since, own.* from (values (1)) as one left join lateral (
+    select relay.cursor, relay.ahead into since, done from relay;
+    return query select log.head, own.* from (values (1)) as one left join lateral (
         select o.position, o.event_id, o.subject, o.aggregate_id, o.payload, o.traceparent, o.occurred_at from outbox o
-        where o.position > since and (o.position > log.head - log.placed or o.occurred_at < clock_timestamp() - interval '1 s')
+        where o.position > since and o.position <= log.head and not o.position <@ done
+            and (o.position > log.head - log.placed
+                 or o.occurred_at not between clock_timestamp() - interval '500 ms' and clock_timestamp())
         order by o.position limit most) own on true;
 end
 $$;
-comment on function to_publish(bigint, bigint, bigint) is
-    'One pass of a relay: moves the cursor from known to reached, numbers what was committed and returns it for the caller, and
-nobody else, to publish; with what somebody numbered a while ago and never published. One row at least: how far the log and the
-cursor reach';
+comment on function to_publish(bigint[], bigint) is
+    'One pass of a relay, which has published these positions: numbers what was committed, and returns it for the caller to publish;
+with what somebody numbered a while ago and nobody has published. One row at least: how far the log reaches';
 
 insert into log_head (cluster) values (cluster());
 insert into relay default values;

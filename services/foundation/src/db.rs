@@ -235,7 +235,10 @@ pub async fn connect(url: &SecretString, schema: Schema) -> anyhow::Result<Db> {
     // Every statement is prepared: it is planned once, not for each of its values; and what it reads is in memory, or on a disk
     // that does not turn.
     let planner = [("plan_cache_mode", "force_generic_plan"), ("random_page_cost", "1.1")];
-    let options = PgConnectOptions::from_str(url.expose_secret())?.application_name(&instance).options(planner);
+    // What the server has for us and we do not take keeps its locks no longer than this.
+    let silence = [("tcp_user_timeout", "5000")];
+    let options = PgConnectOptions::from_str(url.expose_secret())?.application_name(&instance);
+    let options = options.options(planner).options(silence);
     let witness = Arc::new(Witness::default());
     let pools = Pools::new(6, 2, &options, &witness);
     let mut wait = Duration::from_millis(50);

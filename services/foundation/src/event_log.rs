@@ -27,6 +27,7 @@ impl EventLog {
         place_forgotten(&mut *self.db.work().acquire().await?).await?;
         let mut tx = self.db.begin().await?;
         let head = sqlx::query!("select log_id, position from log_head").fetch_one(&mut *tx).await?;
+        self.db.witness.advanced(head.position);
         let mut log_id = head.log_id.to_string();
         if request.log_id == log_id && request.after > head.position {
             log_id = restore::renew(&mut tx).await?.to_string();
@@ -52,7 +53,8 @@ impl EventLog {
 /// Facts are numbered by the relays, which publish what they number. Where these hang, the log must not.
 async fn place_forgotten(connection: &mut PgConnection) -> sqlx::Result<()> {
     let forgotten = sqlx::query_scalar!(
-        r#"select exists (select from outbox where position is null and occurred_at < clock_timestamp() - interval '1 s') as "any!""#
+        r#"select exists (select from outbox where position is null
+                             and occurred_at not between clock_timestamp() - interval '1 s' and clock_timestamp()) as "any!""#
     );
     if forgotten.fetch_one(&mut *connection).await? {
         outbox::place(connection).await?;

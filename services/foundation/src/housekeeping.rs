@@ -59,9 +59,8 @@ async fn inbox(db: &Db) -> sqlx::Result<u64> {
 
 async fn requests(db: &Db) -> sqlx::Result<u64> {
     let deleted = sqlx::query!(
-        "delete from request where (caller, request_id) in (
-             select caller, request_id from request
-             where created_at < now() - interval '7 days' order by created_at limit 1000)"
+        "delete from request where ctid = any(array(
+             select ctid from request where created_at < now() - interval '7 days' order by created_at limit 1000))"
     );
     Ok(db.in_time(deleted.execute(&db.work())).await?.rows_affected())
 }

@@ -1,8 +1,7 @@
 //! Publishing facts to NATS. Whoever numbers facts publishes them, so the replicas' relays share the log between them. What somebody
-//! numbered and never published (he died, or NATS was away) is published by whoever finds it a second later; that may make
+//! numbered and nobody published (he died, or NATS was away) is published by whoever finds it half a second later; that may make
 //! duplicates, which `Nats-Msg-Id` and every inbox drop.
 
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -21,14 +20,15 @@ const BATCH: usize = 500;
 /// Places and publishes until told to stop; then once more, so that what was committed before the stop leaves too.
 pub async fn run(db: Db, bus: Bus, stop: Stop) -> anyhow::Result<()> {
     let mut stated = db.stated();
-    let (mut relay, mut failures) = (Relay { session: db.session(), published: Published::default() }, 0_u32);
+    let (mut relay, mut failures) = (Relay { session: db.session(), published: Vec::new() }, 0_u32);
     loop {
         let stopping = stop.requested();
         let began = Instant::now();
         match relay.pass(&bus).await {
             Ok(()) => failures = 0,
             Err(error) => {
-                relay.published = Published::default();
+                // Published once more, if need be.
+                relay.published.clear();
                 // Said once per outage: catch-up delivers meanwhile.
                 if failures == 0 {
                     tracing::warn!(error = %format!("{error:#}"), "facts are not relayed; hearers catch up from the log");
@@ -51,30 +51,8 @@ pub async fn run(db: Db, bus: Bus, stop: Stop) -> anyhow::Result<()> {
 
 struct Relay {
     session: Session,
-    published: Published,
-}
-
-/// What this process has published. Whoever numbers a fact publishes it, so several relays share the log between them, and the
-/// cursor moves on when everything before it has left.
-#[derive(Debug, Default)]
-struct Published {
-    /// Where the cursor was last seen.
-    cursor: i64,
-    /// Acknowledged by NATS, past the cursor.
-    past: BTreeSet<i64>,
-}
-
-impl Published {
-    /// How far the cursor may move, for all that this process knows.
-    fn reached(&self) -> i64 {
-        let whole = self.past.iter().zip(self.cursor + 1..).take_while(|(position, expected)| *position == expected);
-        self.cursor + i64::try_from(whole.count()).unwrap_or_default()
-    }
-
-    fn seen(&mut self, cursor: i64) {
-        self.cursor = cursor;
-        self.past = self.past.split_off(&(cursor + 1));
-    }
+    /// Acknowledged by NATS since the last pass.
+    published: Vec<i64>,
 }
 
 impl Relay {
@@ -87,29 +65,27 @@ impl Relay {
             let positions: Vec<_> = facts.iter().map(|fact| fact.position).collect();
             bus.publish(facts).await?;
             let full = positions.len() == BATCH;
-            self.published.past.extend(positions);
+            self.published.extend(positions);
             if !full {
                 return Ok(());
             }
         }
     }
 
-    /// Moves the cursor, numbers what was committed, and returns it: one round trip.
+    /// Says what was published, numbers what was committed, and returns it: one round trip.
     async fn next(&mut self, most: usize) -> sqlx::Result<Vec<Fact>> {
         let mut connection = self.session.take().await?;
         let rows = sqlx::query!(
-            r#"select head as "head!", cursor as "cursor!", position, event_id, subject, aggregate_id, payload, traceparent,
-                      occurred_at
-               from to_publish($1, $2, $3)"#,
-            self.published.cursor,
-            self.published.reached(),
+            r#"select head as "head!", position, event_id, subject, aggregate_id, payload, traceparent, occurred_at
+               from to_publish($1, $2)"#,
+            &self.published,
             most as i64
         )
         .fetch_all(&mut connection)
         .await?;
         self.session.keep(connection);
+        self.published.clear();
         if let Some(log) = rows.first() {
-            self.published.seen(log.cursor);
             self.session.db.witness.advanced(log.head);
         }
         let facts = rows.into_iter().filter_map(|row| {

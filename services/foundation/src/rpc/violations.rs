@@ -1,6 +1,6 @@
 //! Reading a request: every field is checked, and all that is wrong is said at once (`google.rpc.BadRequest`).
 
-use chrono::Datelike as _;
+use chrono::{Datelike as _, SubsecRound as _};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 use uuid::Uuid;
@@ -51,10 +51,11 @@ impl Violations {
         text.to_owned()
     }
 
-    /// An instant of our times; others make date arithmetic overflow.
+    /// An instant of our times, in microseconds as it is stored; others make date arithmetic overflow.
     pub fn time(&mut self, field: &str, time: Option<&prost_types::Timestamp>) -> Timestamp {
         let of_our_times = |at: &Timestamp| (2000..2100).contains(&at.year());
-        time.and_then(clock::from_wire).filter(of_our_times).unwrap_or_else(|| {
+        let stored = time.and_then(clock::from_wire).map(|time| time.trunc_subsecs(6));
+        stored.filter(of_our_times).unwrap_or_else(|| {
             self.add(field, "must be a timestamp of the years 2000 to 2099");
             Timestamp::UNIX_EPOCH
         })

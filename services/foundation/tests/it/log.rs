@@ -76,6 +76,66 @@ fn many_placers_at_once_leave_no_gap_and_no_double() {
     });
 }
 
+/// One pass of a relay that has published these positions: what it is given to publish.
+async fn pass(db: &Db, published: &[i64]) -> Vec<i64> {
+    let next = sqlx::query_scalar("select position from to_publish($1, 500) where position is not null");
+    next.bind(published).fetch_all(&db.work()).await.unwrap()
+}
+
+/// What a relay cannot see any more: how far everything has left, and what has left past that.
+async fn reached(db: &Db) -> (i64, String) {
+    sqlx::query_as("select cursor, ahead::text from relay").fetch_one(&db.work()).await.unwrap()
+}
+
+async fn state(db: &Db, aggregate: &str) {
+    let mut tx = db.begin().await.unwrap();
+    announce(&mut tx, vec![fact(aggregate, 1)]).await.unwrap();
+    db.commit(tx).await.unwrap();
+}
+
+#[test]
+fn who_numbers_facts_publishes_them_and_nobody_else_until_he_seems_dead() {
+    local::testing::run(async {
+        let db = super::database().await;
+        state(&db, "a").await;
+        assert_eq!(pass(&db, &[]).await, [1]);
+        assert_eq!(pass(&db, &[]).await, [0; 0], "it is somebody's");
+        sqlx::query("update outbox set occurred_at = occurred_at - interval '1 s'").execute(&db.work()).await.unwrap();
+        assert_eq!(pass(&db, &[]).await, [1], "nobody has published it for a while");
+        assert_eq!(pass(&db, &[1]).await, [0; 0]);
+        assert_eq!(reached(&db).await, (1, "{}".into()));
+    });
+}
+
+#[test]
+fn the_cursor_waits_for_what_another_relay_is_still_publishing() {
+    local::testing::run(async {
+        let db = super::database().await;
+        state(&db, "a").await;
+        assert_eq!(pass(&db, &[]).await, [1]);
+        state(&db, "b").await;
+        assert_eq!(pass(&db, &[]).await, [2]);
+        sqlx::query("update outbox set occurred_at = occurred_at - interval '1 s'").execute(&db.work()).await.unwrap();
+        assert_eq!(pass(&db, &[2]).await, [1], "what was published is not published again");
+        assert_eq!(reached(&db).await, (0, "{[2,3)}".into()));
+        pass(&db, &[1]).await;
+        assert_eq!(reached(&db).await, (2, "{}".into()));
+    });
+}
+
+#[test]
+fn the_cursor_passes_what_was_deleted_unpublished() {
+    local::testing::run(async {
+        let db = super::database().await;
+        state(&db, "a").await;
+        state(&db, "b").await;
+        pass(&db, &[]).await;
+        sqlx::query("delete from outbox where position = 1").execute(&db.work()).await.unwrap();
+        pass(&db, &[2]).await;
+        assert_eq!(reached(&db).await, (2, "{}".into()));
+    });
+}
+
 #[test]
 fn a_cancelled_borrower_leaves_no_open_transaction_in_the_pool() {
     local::testing::run(async {
