@@ -29,7 +29,13 @@ pub async fn sender(operations: Operations, stop: Stop) -> anyhow::Result<()> {
         heard.mark_unchanged();
         let began = Instant::now();
         let wait = match take(&operations, &mut session, &under_way, &ended).await {
-            Ok(()) => POLL / 4,
+            Ok(more) => {
+                if more {
+                    Duration::ZERO
+                } else {
+                    POLL / 4
+                }
+            }
             Err(error) => {
                 tracing::warn!(error = %Chain(&error), "reminders cannot be taken up now");
                 POLL
@@ -51,13 +57,13 @@ pub async fn sender(operations: Operations, stop: Stop) -> anyhow::Result<()> {
     Ok(recording.await?)
 }
 
-/// Takes up as many messages as may be under way, and begins to send them.
+/// Takes up as many messages as may be under way, and begins to send them; says whether there may be more.
 async fn take(
     operations: &Operations,
     session: &mut Session,
     under_way: &Arc<Semaphore>,
     ended: &mpsc::Sender<Attempted>,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let free = i64::try_from(under_way.available_permits()).unwrap_or_default();
     let take = async {
         let mut connection = session.take().await?;
@@ -65,17 +71,20 @@ async fn take(
         session.keep(connection);
         Ok::<_, Error>(taken)
     };
-    for message in operations.db.in_time(take).await? {
+    let taken = operations.db.in_time(take).await?;
+    let more = i64::try_from(taken.len()) == Ok(free);
+    for message in taken {
         let (operations, ended) = (operations.clone(), ended.clone());
         let permit = under_way.clone().acquire_owned().await;
         tokio::spawn(async move {
             let attempted = operations.send(message).await;
-            drop(permit);
             // Fails only when nobody records any more: the lease ends by itself then.
             let _ = ended.send(attempted).await;
+            // Last: what is sent must not pile up before it is recorded.
+            drop(permit);
         });
     }
-    Ok(())
+    Ok(more)
 }
 
 /// Records attempts until all of them have ended, as many at once as have ended meanwhile.
@@ -84,8 +93,11 @@ async fn record(operations: Operations, mut attempts: mpsc::Receiver<Attempted>)
     while attempts.recv_many(&mut batch, AT_ONCE).await > 0 {
         let began = Instant::now();
         sending::record(&mut session, &batch).await;
+        let more = batch.len() == AT_ONCE;
         batch.clear();
-        breathe(began, 10 * REST).await;
+        if !more {
+            breathe(began, 10 * REST).await;
+        }
     }
 }
 
@@ -95,14 +107,15 @@ pub async fn tasks(operations: Operations, stop: Stop) -> anyhow::Result<()> {
     while !stop.requested() {
         heard.mark_unchanged();
         let began = Instant::now();
-        if let Err(error) = operations.open_tasks(&mut session).await {
+        let more = operations.open_tasks(&mut session).await.unwrap_or_else(|error| {
             tracing::warn!(error = %Chain(&error), "call tasks cannot be opened now");
-        }
+            false
+        });
         breathe(began, 5 * REST).await;
         tokio::select! {
             () = stop.wait() => {}
             _ = heard.changed() => {}
-            () = pause(POLL / 4) => {}
+            () = pause(if more { Duration::ZERO } else { POLL / 4 }) => {}
         }
     }
     Ok(())

@@ -14,8 +14,10 @@ use crate::operations::hear::Rung;
 use crate::operations::sending::Taken;
 
 /// A message to be written down.
-#[derive(Debug, Clone)]
-pub struct NewMessage {
+#[derive(Debug, Clone, Copy)]
+pub struct NewMessage<'r> {
+    /// What asks for it.
+    pub rung: &'r Rung,
     /// The effect's name.
     pub id: Uuid,
     /// Which text.
@@ -24,41 +26,36 @@ pub struct NewMessage {
     pub target: Target,
     /// Where it starts.
     pub state: State,
-    /// Of what asked for it.
-    pub traceparent: Option<String>,
+}
+
+/// A column of what is written down.
+fn column<T, V>(of: &[T], value: impl Fn(&T) -> V) -> Vec<V> {
+    of.iter().map(value).collect()
 }
 
 /// Writes messages down, each once.
-pub async fn add_messages(tx: &mut PgConnection, rung: &Rung, messages: &[NewMessage]) -> sqlx::Result<()> {
+pub async fn add_messages(tx: &mut PgConnection, messages: &[NewMessage<'_>]) -> sqlx::Result<()> {
     if messages.is_empty() {
         return Ok(());
-    }
-    let (mut ids, mut texts, mut targets, mut states, mut traces) = (vec![], vec![], vec![], vec![], vec![]);
-    for message in messages {
-        ids.push(message.id);
-        texts.push(message.text);
-        targets.push(message.target.word().to_owned());
-        states.push(message.state.word().to_owned());
-        traces.push(message.traceparent.clone());
     }
     sqlx::query!(
         "insert into message (id, text, target, state, traceparent, whistle_id, assignment_id, ladder_id, ladder_kind, rung,
                               due_at, check_after_ms)
-         select id, text, target, state, traceparent, $6, $7, $8, $9, $10, $11, $12
-         from unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::text[]) as asked (id, text, target, state, traceparent)
+         select * from unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::text[], $6::uuid[], $7::uuid[], $8::uuid[],
+                              $9::text[], $10::int[], $11::timestamptz[], $12::bigint[])
          on conflict (id) do nothing",
-        &ids,
-        &texts,
-        &targets,
-        &states,
-        &traces as &[Option<String>],
-        rung.whistle,
-        rung.assignment,
-        rung.ladder,
-        rung.kind.word(),
-        rung.number,
-        rung.due_at,
-        rung.check_after_ms
+        &column(messages, |one| one.id),
+        &column(messages, |one| one.text),
+        &column(messages, |one| one.target.word().to_owned()),
+        &column(messages, |one| one.state.word().to_owned()),
+        &column(messages, |one| one.rung.traceparent.clone()) as &[Option<String>],
+        &column(messages, |one| one.rung.whistle),
+        &column(messages, |one| one.rung.assignment),
+        &column(messages, |one| one.rung.ladder),
+        &column(messages, |one| one.rung.kind.word().to_owned()),
+        &column(messages, |one| one.rung.number),
+        &column(messages, |one| one.rung.due_at),
+        &column(messages, |one| one.rung.check_after_ms)
     )
     .execute(tx)
     .await?;
@@ -67,7 +64,9 @@ pub async fn add_messages(tx: &mut PgConnection, rung: &Rung, messages: &[NewMes
 
 /// A call task to be written down.
 #[derive(Debug, Clone, Copy)]
-pub struct NewTask {
+pub struct NewTask<'r> {
+    /// What asks for it.
+    pub rung: &'r Rung,
     /// The effect's name.
     pub id: Uuid,
     /// The card it goes with.
@@ -81,28 +80,31 @@ pub struct NewTask {
 }
 
 /// Writes call tasks down, each once.
-pub async fn add_tasks(tx: &mut PgConnection, rung: &Rung, tasks: &[NewTask]) -> sqlx::Result<()> {
-    for task in tasks {
-        sqlx::query!(
-            "insert into call_task (id, whistle_id, assignment_id, ladder_id, rung, card, caller, callee, state, due_at,
-                                    list_id, ladder_kind)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) on conflict (id) do nothing",
-            task.id,
-            rung.whistle,
-            rung.assignment,
-            rung.ladder,
-            rung.number,
-            task.card.map(Card::word),
-            task.caller.word(),
-            task.callee.word(),
-            task.state.word(),
-            rung.due_at,
-            foundation::id::new(),
-            rung.kind.word()
-        )
-        .execute(&mut *tx)
-        .await?;
+pub async fn add_tasks(tx: &mut PgConnection, tasks: &[NewTask<'_>]) -> sqlx::Result<()> {
+    if tasks.is_empty() {
+        return Ok(());
     }
+    sqlx::query!(
+        "insert into call_task (id, whistle_id, assignment_id, ladder_id, rung, card, caller, callee, state, due_at,
+                                list_id, ladder_kind)
+         select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::int[], $6::text[], $7::text[], $8::text[],
+                              $9::text[], $10::timestamptz[], $11::uuid[], $12::text[])
+         on conflict (id) do nothing",
+        &column(tasks, |one| one.id),
+        &column(tasks, |one| one.rung.whistle),
+        &column(tasks, |one| one.rung.assignment),
+        &column(tasks, |one| one.rung.ladder),
+        &column(tasks, |one| one.rung.number),
+        &column(tasks, |one| one.card.map(|card| card.word().to_owned())) as &[Option<String>],
+        &column(tasks, |one| one.caller.word().to_owned()),
+        &column(tasks, |one| one.callee.word().to_owned()),
+        &column(tasks, |one| one.state.word().to_owned()),
+        &column(tasks, |one| one.rung.due_at),
+        &column(tasks, |_| foundation::id::new()),
+        &column(tasks, |one| one.rung.kind.word().to_owned())
+    )
+    .execute(tx)
+    .await?;
     Ok(())
 }
 
@@ -252,15 +254,19 @@ pub struct Resolving {
     pub callee: String,
 }
 
+/// Call tasks taken up at once.
+pub const TASKS: i64 = 50;
+
 /// Takes tasks to be opened, each leased for 4 s.
 pub async fn take_tasks(db: &Db) -> sqlx::Result<Vec<Resolving>> {
     sqlx::query_as!(
         Resolving,
         "update call_task set attempt_at = clock_timestamp() + interval '4 s', taken_by = $1 where id in (
              select id from call_task where state = 'resolving' and attempt_at <= (select clock_timestamp())
-             and not (select held_at is not null or clock_doubted_at is not null from log_head) order by attempt_at limit 50 for update skip locked)
+             and not (select held_at is not null or clock_doubted_at is not null from log_head) order by attempt_at limit $2 for update skip locked)
          returning id, assignment_id, ladder_id, ladder_kind, card, callee",
-        &*db.instance
+        &*db.instance,
+        TASKS
     )
     .fetch_all(&db.work())
     .await

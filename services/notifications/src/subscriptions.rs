@@ -1,8 +1,10 @@
 //! What notifications hears: rungs that fired.
 
 use foundation::BoxFuture;
+use foundation::bus::Fact;
 use foundation::clock::from_wire;
 use foundation::inbox::{Failure, Routes};
+use proto::Event as _;
 use proto::common::v1 as common;
 use proto::events::v1::RungFired;
 use proto::events::v1::rung_effect::Effect;
@@ -13,19 +15,20 @@ use crate::domain::{Card, Kind, Target};
 use crate::error::Error;
 use crate::operations::hear::{self, Asked, Rung};
 
-/// One function per event heard.
+/// Rungs that fired together are written down together.
 pub fn routes() -> Routes {
-    Routes::new("notifications").on(rung_fired)
+    Routes::gathering("notifications", &[RungFired::SUBJECT], rungs_fired)
 }
 
-fn rung_fired(tx: &mut PgConnection, event: RungFired) -> BoxFuture<'_, Result<(), Failure>> {
+fn rungs_fired(tx: &mut PgConnection, facts: Vec<Fact>) -> BoxFuture<'_, Result<(), Failure>> {
     Box::pin(async move {
-        let rung = parse(&event)?;
-        Ok(hear::rung_fired(tx, &rung).await?)
+        let read = facts.into_iter().map(|fact| Ok::<_, Failure>(parse(&fact.read()?, fact.traceparent)?));
+        let rungs: Vec<_> = read.collect::<Result<_, _>>()?;
+        Ok(hear::rungs_fired(tx, &rungs).await?)
     })
 }
 
-fn parse(event: &RungFired) -> Result<Rung, Error> {
+fn parse(event: &RungFired, traceparent: Option<String>) -> Result<Rung, Error> {
     let mut asked = Vec::with_capacity(event.effects.len());
     let card = event.effects.iter().find_map(|effect| match effect.effect {
         Some(Effect::Card(ref shown)) => card(shown.card()),
@@ -55,6 +58,7 @@ fn parse(event: &RungFired) -> Result<Rung, Error> {
         check_after_ms: event.reminder_check_after_ms,
         drill: event.drill,
         asked,
+        traceparent,
     })
 }
 

@@ -76,6 +76,7 @@ comment on column correction.taken_by is 'Process that holds the lease';
 comment on column correction.text is 'Chinese';
 comment on column correction.receipt is '阳光+''s number';
 comment on column correction.received_at is 'When the receipt came';
+create index correction_case on correction (case_id);
 create index correction_attempt on correction (attempt_at) where state = 'pending';
 
 create or replace view leaving as

@@ -23,7 +23,13 @@ pub async fn pusher(operations: Operations, stop: Stop) -> anyhow::Result<()> {
     while !stop.requested() {
         heard.mark_unchanged();
         let wait = match pass(&operations, &under_way).await {
-            Ok(()) => POLL / 4,
+            Ok(more) => {
+                if more {
+                    Duration::ZERO
+                } else {
+                    POLL / 4
+                }
+            }
             Err(error) => {
                 tracing::warn!(error = %format!("{error:#}"), "cases cannot be taken up now");
                 POLL
@@ -48,17 +54,19 @@ async fn changed(heard: &mut watch::Receiver<u64>) {
     pause(MOMENT).await;
 }
 
-/// Takes up as many cases as may be under way, and begins to push them.
-async fn pass(operations: &Operations, under_way: &Arc<Semaphore>) -> anyhow::Result<()> {
+/// Takes up as many cases as may be under way, and begins to push them; says whether there may be more.
+async fn pass(operations: &Operations, under_way: &Arc<Semaphore>) -> anyhow::Result<bool> {
     let free = i64::try_from(under_way.available_permits())?;
-    for case in operations.db.in_time(store::take(&operations.db, free)).await? {
+    let cases = operations.db.in_time(store::take(&operations.db, free)).await?;
+    let more = i64::try_from(cases.len()) == Ok(free);
+    for case in cases {
         let (operations, permit) = (operations.clone(), under_way.clone().acquire_owned().await?);
         tokio::spawn(async move {
             operations.push(case).await;
             drop(permit);
         });
     }
-    Ok(())
+    Ok(more)
 }
 
 /// Sends corrections until told to stop, one after the other: they are few, and nobody waits for them.

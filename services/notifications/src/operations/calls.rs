@@ -20,8 +20,8 @@ use crate::views;
 const AT_ONCE: usize = 8;
 
 impl Operations {
-    /// Opens tasks whose callee has to be looked up; returns how many it took.
-    pub async fn open_tasks(&self, session: &mut Session) -> Result<usize, Error> {
+    /// Opens tasks whose callee has to be looked up; says whether there may be more.
+    pub async fn open_tasks(&self, session: &mut Session) -> Result<bool, Error> {
         let tasks = self.db.in_time(store::take_tasks(&self.db)).await?;
         let resolved = stream::iter(tasks).map(async |task: Resolving| {
             let callee = self.callee(&task).await;
@@ -29,7 +29,7 @@ impl Operations {
         });
         let resolved: Vec<_> = resolved.buffer_unordered(AT_ONCE).collect().await;
         together(session, &resolved, |(task, _)| task.id, |tx, some| Box::pin(opened(tx, some))).await;
-        Ok(resolved.len())
+        Ok(i64::try_from(resolved.len()) == Ok(store::TASKS))
     }
 
     async fn callee(&self, task: &Resolving) -> Result<Resolved, Error> {

@@ -1,7 +1,6 @@
-//! A rung fired: its reminders and calls are written down under their names, once; sending is another step.
+//! Rungs fired: their reminders and calls are written down under their names, once; sending is another step.
 
 use foundation::clock::Timestamp;
-use foundation::telemetry;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -30,6 +29,8 @@ pub struct Rung {
     pub drill: bool,
     /// What it asks of this service.
     pub asked: Vec<Asked>,
+    /// Trace of what fired it.
+    pub traceparent: Option<String>,
 }
 
 /// One effect.
@@ -57,21 +58,23 @@ pub enum Asked {
     },
 }
 
-/// Writes down what the rung asks for.
-pub async fn rung_fired(tx: &mut PgConnection, rung: &Rung) -> Result<(), Error> {
+/// Writes down what these rungs ask for.
+pub async fn rungs_fired(tx: &mut PgConnection, rungs: &[Rung]) -> Result<(), Error> {
     let (mut messages, mut tasks) = (Vec::new(), Vec::new());
-    for asked in &rung.asked {
-        match *asked {
-            Asked::Sms { id, text, target } => {
-                let state = if rung.drill { State::Drill } else { State::Queued };
-                messages.push(NewMessage { id, text, target, state, traceparent: telemetry::traceparent() });
-            }
-            Asked::Call { id, card, caller, callee } => {
-                let state = if rung.drill { Task::Drill } else { Task::Resolving };
-                tasks.push(NewTask { id, card, caller, callee, state });
+    for rung in rungs {
+        for asked in &rung.asked {
+            match *asked {
+                Asked::Sms { id, text, target } => {
+                    let state = if rung.drill { State::Drill } else { State::Queued };
+                    messages.push(NewMessage { rung, id, text, target, state });
+                }
+                Asked::Call { id, card, caller, callee } => {
+                    let state = if rung.drill { Task::Drill } else { Task::Resolving };
+                    tasks.push(NewTask { rung, id, card, caller, callee, state });
+                }
             }
         }
     }
-    store::add_messages(tx, rung, &messages).await?;
-    Ok(store::add_tasks(tx, rung, &tasks).await?)
+    store::add_messages(tx, &messages).await?;
+    Ok(store::add_tasks(tx, &tasks).await?)
 }

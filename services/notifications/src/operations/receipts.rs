@@ -70,9 +70,10 @@ pub(super) async fn not_reached(tx: &mut PgConnection, message: Uuid, state: Sta
             check_after_ms: row.check_after_ms,
             drill: false,
             asked: Vec::new(),
+            traceparent: row.traceparent,
         };
-        let next = NewMessage { id, text: row.text, target, state: State::Queued, traceparent: row.traceparent };
-        return Ok(store::add_messages(tx, &rung, &[next]).await?);
+        let next = NewMessage { rung: &rung, id, text: row.text, target, state: State::Queued };
+        return Ok(store::add_messages(tx, &[next]).await?);
     }
     let (reason, text) = match state {
         State::NoContact => ("NO_CONTACT", texts::nobody("被吹哨单位", target)),

@@ -7,7 +7,7 @@ use foundation::{clock, id};
 use local::testing::{eventually, run};
 use notifications::domain::{Card, Kind, State, Target};
 use notifications::operations::calls;
-use notifications::operations::hear::{Asked, Rung, rung_fired};
+use notifications::operations::hear::{Asked, Rung, rungs_fired};
 use notifications::operations::sending::Taken;
 use notifications::store::{self, accepted, ended, free_orphans, take_tasks, undeliverable};
 use notifications::{Error, SCHEMA};
@@ -37,12 +37,13 @@ async fn rung(db: &Db) -> Rung {
             Asked::Sms { id: id::new(), text: 2, target: Target::Head },
             Asked::Call { id: id::new(), card: Some(Card::Yellow), caller: Target::CentreHead, callee: Target::Head },
         ],
+        traceparent: None,
     }
 }
 
 async fn hear(db: &Db, rung: &Rung) {
     let mut tx = db.begin().await.unwrap();
-    rung_fired(&mut tx, rung).await.unwrap();
+    rungs_fired(&mut tx, std::slice::from_ref(rung)).await.unwrap();
     db.commit(tx).await.unwrap();
 }
 
