@@ -1,7 +1,7 @@
 //! Blowing a whistle: T0, every ladder and the rung at T0, in one transaction.
 
 use foundation::auth::{Belongs, Caller};
-use foundation::clock::{self, Timestamp};
+use foundation::clock::Timestamp;
 use foundation::{id, outbox};
 use proto::dispatch::v1 as wire;
 use sqlx::PgConnection;
@@ -13,6 +13,7 @@ use crate::domain::policy::Policy;
 use crate::domain::whistle::{Assignment, Event, Share, State, Whistle};
 use crate::domain::{AssignmentId, Difficulty, GrievanceId, LadderId, Role, UnitId, WhistleId};
 use crate::error::Error;
+use crate::store::directory::Called;
 use crate::store::{self, Loaded};
 use crate::views;
 
@@ -48,8 +49,9 @@ pub async fn blow(tx: &mut PgConnection, caller: &Caller, blow: Blow) -> Result<
         Err(Error::NotFound(_)) => return Err(invalid("policy_version".into(), "names no policy")),
         policy => policy?,
     };
-    let missing = missing_contacts(tx, &blow, &policy).await?;
-    let now = clock::now(tx).await?;
+    let units: Vec<_> = blow.calls.iter().map(|(unit, _)| *unit).collect();
+    let called = store::directory::called(tx, &units, &blow.matter).await?;
+    let (missing, now) = missing_contacts(&units, called, &policy)?;
     if blow.handle_by <= now {
         return Err(invalid("handle_by".into(), "must be in the future"));
     }
@@ -74,16 +76,20 @@ fn to_wire(missing: &Missing) -> wire::MissingContact {
     wire::MissingContact { unit_id, role: announcements::target(missing.role).into() }
 }
 
-async fn missing_contacts(tx: &mut PgConnection, blow: &Blow, policy: &Policy) -> Result<Vec<Missing>, Error> {
-    let units: Vec<_> = blow.calls.iter().map(|(unit, _)| *unit).collect();
-    let held = store::directory::roles_held(tx, &units).await?;
-    let with_roles = units.iter().enumerate().map(|(index, unit)| match held.get(unit) {
+/// The contacts that the ladder will miss, and what time it is.
+fn missing_contacts(
+    units: &[UnitId],
+    called: Option<Called>,
+    policy: &Policy,
+) -> Result<(Vec<Missing>, Timestamp), Error> {
+    let unknown = |index| invalid(format!("calls[{index}].unit_id"), "names no unit of the directory");
+    let called = called.ok_or_else(|| unknown(0))?;
+    let with_roles = units.iter().enumerate().map(|(index, unit)| match called.roles.get(unit) {
         Some(roles) => Ok((*unit, roles.clone())),
-        None => Err(invalid(format!("calls[{index}].unit_id"), "names no unit of the directory")),
+        None => Err(unknown(index)),
     });
     let with_roles: Vec<_> = with_roles.collect::<Result<_, _>>()?;
-    let mayor = store::directory::has_deputy_mayor(tx, &blow.matter).await?;
-    Ok(directory::missing(policy, &with_roles, mayor))
+    Ok((directory::missing(policy, &with_roles, called.deputy_mayor), called.now))
 }
 
 /// The whistle as it starts, and the rungs that fire with it.

@@ -1,7 +1,9 @@
 //! The directory: units, contacts, deputy mayors.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
+use foundation::clock::{self, Timestamp};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -69,26 +71,35 @@ pub async fn put_deputy_mayor(tx: &mut PgConnection, matter: &str, name: &str, p
     Ok(())
 }
 
-/// The contact roles that each of these units holds; a unit that is not in the directory is not in the answer.
-pub async fn roles_held(tx: &mut PgConnection, units: &[UnitId]) -> Result<BTreeMap<UnitId, Vec<Target>>, Error> {
-    let ids: Vec<Uuid> = units.iter().map(|unit| unit.0).collect();
+/// What the directory says of those on whom a whistle is blown.
+#[derive(Debug)]
+pub struct Called {
+    /// The contact roles that each unit holds.
+    pub roles: BTreeMap<UnitId, Vec<Target>>,
+    /// Whether somebody is in charge of the matter.
+    pub deputy_mayor: bool,
+    /// What Postgres's clock said then.
+    pub now: Timestamp,
+}
+
+/// A unit that is not in the directory is not in the answer; there is none when no unit is.
+pub async fn called(tx: &mut PgConnection, units: &[UnitId], matter: &str) -> Result<Option<Called>, Error> {
+    let (ids, before): (Vec<Uuid>, _) = (units.iter().map(|unit| unit.0).collect(), Instant::now());
     let rows = sqlx::query!(
-        r#"select u.id as "id!", c.role as "role?" from unit u left join contact c on c.unit_id = u.id where u.id = any($1)"#,
-        &ids
+        r#"select u.id as "id!", c.role as "role?", exists (select from deputy_mayor where matter = $2) as "deputy_mayor!",
+                  clock_timestamp() as "now!"
+           from unit u left join contact c on c.unit_id = u.id where u.id = any($1)"#,
+        &ids,
+        matter
     )
     .fetch_all(tx)
     .await?;
-    let mut held: BTreeMap<UnitId, Vec<Target>> = BTreeMap::new();
+    let Some(first) = rows.first() else { return Ok(None) };
+    let mut called =
+        Called { roles: BTreeMap::new(), deputy_mayor: first.deputy_mayor, now: clock::said(before, first.now)? };
     for row in rows {
-        let roles = held.entry(UnitId(row.id)).or_default();
+        let roles = called.roles.entry(UnitId(row.id)).or_default();
         roles.extend(row.role.as_deref().map(Target::of).transpose().map_err(sqlx::Error::from)?);
     }
-    Ok(held)
-}
-
-/// Whether somebody is in charge of the matter.
-pub async fn has_deputy_mayor(tx: &mut PgConnection, matter: &str) -> sqlx::Result<bool> {
-    sqlx::query_scalar!(r#"select exists (select from deputy_mayor where matter = $1) as "held!""#, matter)
-        .fetch_one(tx)
-        .await
+    Ok(Some(called))
 }
