@@ -87,6 +87,11 @@ impl People {
         Somebody::new(&self.issuer, &format!("unit-{id}"), "unit", None, Some(id))
     }
 
+    /// Every unit.
+    pub fn units(&self) -> &[Uuid] {
+        &self.units
+    }
+
     /// One to four units; 1.55 on average, as it is where this was first used.
     pub fn some_units(&self, rng: &mut StdRng) -> Vec<Uuid> {
         let count = [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 4][rng.random_range(0..20)];

@@ -1,0 +1,94 @@
+//! Every statement that the services send finds its rows by an index, however many there are: the plan has no scan of a table that
+//! grows, and none of a whole index but for the first rows of its order. Partial indexes hold what is under way only, and may be
+//! read as a whole.
+
+use foundation::db::{self, Schema};
+use local::testing::{database, run};
+use serde_json::Value;
+use sqlx::{Connection as _, PgConnection, Row as _};
+
+const SERVICES: [Schema; 5] =
+    [residents::SCHEMA, grievances::SCHEMA, dispatch::SCHEMA, notifications::SCHEMA, oversight::SCHEMA];
+
+/// As small in ten years as they are today.
+const SMALL: [&str; 8] = ["log_head", "relay", "consumer", "catchup", "policy", "unit", "contact", "deputy_mayor"];
+
+#[test]
+fn every_statement_finds_its_rows_by_an_index() {
+    run(async {
+        let (mut seen, mut slow) = (0, Vec::new());
+        for schema in SERVICES {
+            let url = database().await.unwrap();
+            db::migrate(&url.clone().into(), schema).await.unwrap();
+            let mut connection = PgConnection::connect(&url).await.unwrap();
+            // Empty tables are scanned for want of rows: what matters is whether there is another way.
+            sqlx::raw_sql("set enable_seqscan = off").execute(&mut connection).await.unwrap();
+            let under_way = partial(&mut connection).await;
+            // What a restore holds is counted for ops, once, however long that takes.
+            for statement in statements(schema.name).into_iter().filter(|statement| !statement.contains("from leaving"))
+            {
+                let plan = plan(&mut connection, &statement).await;
+                seen += 1;
+                let mut found = |scan| slow.push(format!("{}: {scan} in\n{statement}\n", schema.name));
+                scans(&plan[0]["Plan"], &under_way, false, &mut found);
+            }
+        }
+        assert!(seen > 100, "only {seen} statements were found");
+        assert!(slow.is_empty(), "{}", slow.join("\n"));
+    });
+}
+
+#[test]
+fn a_statement_without_an_index_is_found() {
+    run(async {
+        let url = database().await.unwrap();
+        db::migrate(&url.clone().into(), dispatch::SCHEMA).await.unwrap();
+        let mut connection = PgConnection::connect(&url).await.unwrap();
+        let mut found = Vec::new();
+        let plan = plan(&mut connection, "select 1 from whistle where title = $1").await;
+        scans(&plan[0]["Plan"], &[], false, &mut |scan| found.push(scan));
+        assert_eq!(found, ["Seq Scan of whistle "]);
+    });
+}
+
+/// What the build checked against the database: the service's own statements, and foundation's, which every service sends.
+fn statements(service: &str) -> Vec<String> {
+    let services = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../services");
+    let folders = [service, "foundation"].map(|name| services.join(name).join(".sqlx"));
+    let files = folders.iter().flat_map(|folder| std::fs::read_dir(folder).into_iter().flatten().flatten());
+    let read = files.map(|file| {
+        let kept: Value = serde_json::from_slice(&std::fs::read(file.path()).unwrap()).unwrap();
+        kept["query"].as_str().unwrap().to_owned()
+    });
+    read.collect()
+}
+
+async fn plan(connection: &mut PgConnection, statement: &str) -> Value {
+    let explain = sqlx::AssertSqlSafe(format!("explain (generic_plan, format json) {statement}"));
+    let row = sqlx::raw_sql(explain).fetch_one(connection).await;
+    row.unwrap_or_else(|error| panic!("{statement}: {error}")).get(0)
+}
+
+async fn partial(connection: &mut PgConnection) -> Vec<String> {
+    let names = sqlx::query_scalar("select indexrelid::regclass::text from pg_index where indpred is not null");
+    names.fetch_all(connection).await.unwrap()
+}
+
+/// Tells of every scan of a whole table that grows, or of a whole index that nobody stops early.
+fn scans(node: &Value, under_way: &[String], limited: bool, found: &mut impl FnMut(String)) {
+    let of = |key: &str| node[key].as_str().unwrap_or_default().to_owned();
+    let (kind, index, relation) = (of("Node Type"), of("Index Name"), of("Relation Name"));
+    let whole = match kind.as_str() {
+        "Seq Scan" => true,
+        "Index Scan" | "Index Only Scan" | "Bitmap Index Scan" => {
+            node["Index Cond"].is_null() && !limited && !under_way.contains(&index)
+        }
+        _ => false,
+    };
+    if whole && !SMALL.contains(&relation.as_str()) {
+        found(format!("{kind} of {relation} {index}"));
+    }
+    for below in node["Plans"].as_array().into_iter().flatten() {
+        scans(below, under_way, limited || kind == "Limit", found);
+    }
+}
