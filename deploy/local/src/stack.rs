@@ -34,6 +34,8 @@ pub type Through = Arc<dyn Fn(&'static str, SocketAddr) -> anyhow::Result<Socket
 pub struct Options {
     /// Servers to use instead of private ones.
     pub given: Given,
+    /// Services to run.
+    pub services: Vec<&'static str>,
     /// Processes of each service.
     pub replicas: usize,
     /// Point the services at another NATS than the one that runs.
@@ -49,7 +51,8 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Options {
         let (given, env) = (Given::default(), Vec::new());
-        Options { given, replicas: 1, nats_for_services: None, env, binary: None, through: None }
+        let services = SERVICES.to_vec();
+        Options { given, services, replicas: 1, nats_for_services: None, env, binary: None, through: None }
     }
 }
 
@@ -121,15 +124,16 @@ impl Stack {
         let gave_up = gave_up_sender.subscribe();
         progress("starting the services");
         let mut watchers = Vec::new();
-        for replica in &replicas {
+        let run = |replica: &&Replica| options.services.contains(&replica.service);
+        for replica in replicas.iter().filter(run) {
             let spec = shared.spec(&binary, replica, &replicas, &databases[replica.service])?;
             let watcher = watch_over(spec, replica.clone(), stop.subscribe(), gave_up_sender.clone());
             watchers.push(tokio::spawn(watcher));
         }
-        for replica in &replicas {
+        for replica in replicas.iter().filter(run) {
             ready(replica, &gave_up).await?;
         }
-        let of = |service| replicas.iter().filter(move |replica| replica.service == service);
+        let of = |service| replicas.iter().filter(run).filter(move |replica| replica.service == service);
         desk::start(ledger.clone(), &issuer, of("notifications").map(|replica| replica.address.clone()).collect())?;
         Ok(Stack { servers, issuer, gateway, platform, ledger, replicas, databases, stop, watchers, gave_up })
     }

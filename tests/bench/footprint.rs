@@ -1,0 +1,109 @@
+//! W5: what idle services take, how soon they are ready, how big the program is; and catch-up with NATS gone.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use local::servers::Given;
+use local::stack::{Options, Replica, Stack};
+use sqlx::{Connection as _, PgConnection};
+use system_tests::faults::people::People;
+use tokio::process::Command;
+use tonic::transport::Endpoint;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
+
+use crate::Scale;
+use crate::process::{pid, resident, used};
+use crate::report::{Figure, Goal, Times};
+
+/// All of it.
+pub async fn measure(scale: &Scale) -> anyhow::Result<Vec<Figure>> {
+    let stack = Stack::start(&Options { given: Given::default(), ..Options::default() }).await?;
+    local::progress("W5: services idle");
+    local::pause(Duration::from_secs(5)).await;
+    let before = stack.replicas.iter().map(|replica| used(pid(replica))).collect::<anyhow::Result<Vec<_>>>()?;
+    local::pause(scale.idle).await;
+    let mut memory = Vec::new();
+    let mut busy = Vec::new();
+    for (replica, before) in stack.replicas.iter().zip(before) {
+        memory.push(resident(pid(replica))?);
+        busy.push((used(pid(replica))? - before) / scale.idle.as_secs_f64() * 100.0);
+    }
+    let mut ready = Vec::new();
+    for replica in &stack.replicas {
+        ready.push(again(replica).await?);
+    }
+    stack.stop().await;
+    Ok(vec![
+        Figure::new("W5", "idle memory of a service, the largest", "MiB", Times::of(memory).at(1.0))
+            .goal(Goal::AtMost(25.0)),
+        Figure::new("W5", "idle share of a core, the largest", "%", Times::of(busy).at(1.0)).goal(Goal::AtMost(1.0)),
+        Figure::new("W5", "from its start to ready, the slowest", "s", Times::of(ready).at(1.0))
+            .goal(Goal::AtMost(1.0)),
+        Figure::new("W5", "stripped binary", "MiB", stripped().await?).goal(Goal::AtMost(25.0)),
+    ])
+}
+
+/// Kills it; how many seconds after the next one was started is that one ready?
+async fn again(replica: &Replica) -> anyhow::Result<f64> {
+    let old = pid(replica);
+    local::stack::kill(replica).await;
+    while pid(replica) == old || pid(replica) == 0 {
+        local::pause(Duration::from_millis(1)).await;
+    }
+    let (began, channel) = (Instant::now(), Endpoint::from_shared(replica.address.clone())?.connect_lazy());
+    while HealthClient::new(channel.clone()).check(HealthCheckRequest::default()).await.is_err() {
+        anyhow::ensure!(began.elapsed() < Duration::from_secs(30), "{} is not ready after 30 s", replica.service);
+        local::pause(Duration::from_millis(2)).await;
+    }
+    Ok(began.elapsed().as_secs_f64())
+}
+
+async fn stripped() -> anyhow::Result<f64> {
+    let (binary, copy) = (local::binaries()?.join("haiqu"), local::binaries()?.join("haiqu-stripped"));
+    local::tools::run(Command::new("strip").arg("-o").arg(&copy).arg(&binary), "strip").await?;
+    size(&copy)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a size in MiB")]
+fn size(file: &Path) -> anyhow::Result<f64> {
+    Ok(std::fs::metadata(file)?.len() as f64 / 1024.0 / 1024.0)
+}
+
+/// Facts that dispatch stated while NATS was gone with all that it held, until oversight has heard every one of them.
+pub async fn catch_up(scale: &Scale) -> anyhow::Result<Vec<Figure>> {
+    let nowhere = Some(format!("nats://127.0.0.1:{}", local::process::free_port()?));
+    let services = vec!["dispatch", "oversight"];
+    let stack =
+        Stack::start(&Options { given: Given::default(), services, nats_for_services: nowhere, ..Options::default() })
+            .await?;
+    let people = std::sync::Arc::new(People::enter(&stack, 1).await?);
+    crate::blowing::Callers::alone(&stack, people)?.blow().await?;
+    local::progress("W5: catch-up without NATS");
+    let mut dispatch = PgConnection::connect(&stack.databases["dispatch"]).await?;
+    let mut oversight = PgConnection::connect(&stack.databases["oversight"]).await?;
+    // The whistle's own fact once more, and once more: each under an id of its own.
+    let stated = sqlx::query(
+        "insert into outbox (event_id, subject, aggregate_id, payload)
+         select gen_random_uuid(), subject, aggregate_id, payload from outbox, generate_series(1, $1)
+         where id = (select min(id) from outbox)",
+    );
+    stated.bind(scale.facts).execute(&mut dispatch).await?;
+    let began = Instant::now();
+    loop {
+        let heard: i64 = sqlx::query_scalar("select count(*) from inbox").fetch_one(&mut oversight).await?;
+        if heard > i64::from(scale.facts) {
+            break;
+        }
+        anyhow::ensure!(
+            began.elapsed() < Duration::from_secs(600),
+            "{heard} of {} facts after 10 minutes",
+            scale.facts
+        );
+        local::pause(Duration::from_millis(50)).await;
+    }
+    let took = began.elapsed().as_secs_f64();
+    stack.stop().await;
+    let what = format!("catch-up of {} facts without NATS", scale.facts);
+    Ok(vec![Figure::new("W5", &what, "s", took).goal(Goal::AtMost(60.0 * f64::from(scale.facts) / 100_000.0))])
+}

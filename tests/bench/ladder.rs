@@ -1,0 +1,211 @@
+//! W1 and W2: dispatch alone, with its relay and NATS, as many whistles stored as asked for.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use local::servers::Given;
+use local::stack::{Options, Stack};
+use sqlx::PgConnection;
+use system_tests::faults::people::People;
+use uuid::Uuid;
+
+use crate::blowing::Callers;
+use crate::capture::{self, Script, Transaction};
+use crate::limits::Lasts;
+use crate::report::{Figure, Goal, Times};
+use crate::{Scale, fill, limits, peers, process};
+
+/// Callers at once in W2.
+const CALLERS: usize = 64;
+/// Rungs that fall due at one instant in W1.
+pub const BURST: i64 = 10_000;
+/// Rungs that fall due a second.
+pub const RATE: f64 = 500.0;
+
+/// Dispatch, its past, and who blows.
+struct Bench {
+    stack: Stack,
+    people: Arc<People>,
+    database: PgConnection,
+    /// The first number of the next rungs.
+    next: i64,
+}
+
+/// Both workloads at every scale; the peers beside the last.
+pub async fn measure(scale: &Scale) -> anyhow::Result<Vec<Figure>> {
+    let options = Options { given: Given::default(), services: vec!["dispatch"], ..Options::default() };
+    let stack = Stack::start(&options).await?;
+    let people = Arc::new(People::enter(&stack, 1).await?);
+    let database = fill::open(&stack).await?;
+    let mut bench = Bench { stack, people, database, next: fill::DUE };
+    let (mut figures, mut stored, mut empty) = (Vec::new(), 0, None);
+    for to in &scale.stored {
+        fill::store(&mut bench.database, bench.people.units(), stored, *to).await?;
+        stored = *to;
+        let last = Some(to) == scale.stored.last();
+        let (steady, burst) = bench.rungs(scale).await?;
+        let rate = bench.whistles(scale).await?;
+        let (firing, blowing) = bench.limits(scale).await?;
+        let later = bench.at_part_of(blowing * 0.3, scale).await?;
+        figures.extend(rung_figures(&steady, &burst, firing, last));
+        let first = *empty.get_or_insert(rate);
+        figures.push(
+            Figure { limit: Some(blowing), ..Figure::new("W2", "BlowWhistle, 64 callers", "whistles/s", rate) }
+                .goal(Goal::OfLimit(0.5)),
+        );
+        if last && scale.stored.len() > 1 {
+            let what = "BlowWhistle, beside the same with the fewest stored";
+            figures.push(
+                Figure { limit: Some(first), ..Figure::new("W2", what, "whistles/s", rate) }.goal(Goal::OfLimit(0.9)),
+            );
+        }
+        figures.push(Figure::new("W2", "BlowWhistle p50 at 0.3 of the limit", "ms", later.at(0.5)));
+        figures.push(
+            Figure::new("W2", "BlowWhistle p99 at 0.3 of the limit", "ms", later.at(0.99)).goal(Goal::AtMost(25.0)),
+        );
+        figures.iter_mut().filter(|figure| figure.stored.is_none()).for_each(|figure| figure.stored = Some(stored));
+    }
+    if scale.peers {
+        // Alone with the server, as we were.
+        let dispatch = bench.pid();
+        local::process::signal("STOP", dispatch).await;
+        let beside = peers::measure(&bench.stack.servers, scale).await;
+        local::process::signal("CONT", dispatch).await;
+        peers::beside(&mut figures, &beside?);
+    }
+    bench.stack.stop().await;
+    Ok(figures)
+}
+
+fn rung_figures(steady: &Times, burst: &Times, limit: f64, last: bool) -> Vec<Figure> {
+    let goal = |figure: Figure, most: f64, beside: bool| match (last, beside) {
+        (true, true) => figure.goal(Goal::TimesBetter(4.0, most)),
+        (true, false) => figure.goal(Goal::AtMost(most)),
+        (false, _) => figure,
+    };
+    #[expect(clippy::cast_precision_loss, reason = "ten thousand")]
+    let rate = BURST as f64 / (burst.at(1.0) / 1000.0);
+    vec![
+        goal(Figure::new("W1", "rung lateness p50, 500 due a second", "ms", steady.at(0.5)), 3.0, false),
+        goal(Figure::new("W1", peers::STEADY, "ms", steady.at(0.99)), 10.0, true),
+        goal(Figure::new("W1", "rung lateness max, 500 due a second", "ms", steady.at(1.0)), 50.0, false),
+        goal(Figure::new("W1", peers::BURST, "ms", burst.at(1.0)), 500.0, true),
+        Figure { limit: Some(limit), ..Figure::new("W1", "10 000 due at once, fired", "rungs/s", rate) }
+            .goal(Goal::OfLimit(0.5)),
+    ]
+}
+
+impl Bench {
+    fn pid(&self) -> u32 {
+        self.stack.replicas.iter().find(|replica| replica.service == "dispatch").map_or(0, process::pid)
+    }
+
+    /// How late rungs are committed: so many a second, and many at one instant.
+    async fn rungs(&mut self, scale: &Scale) -> anyhow::Result<(Times, Times)> {
+        local::progress("W1: rungs fall due");
+        #[expect(clippy::cast_possible_truncation, reason = "a count of rungs is small")]
+        let count = (RATE * scale.steady.as_secs_f64()) as i64;
+        let steady = self.fire(count, RATE, scale.steady).await?;
+        let burst = self.fire(BURST, 0.0, Duration::from_secs(1)).await?;
+        Ok((steady, burst))
+    }
+
+    async fn fire(&mut self, count: i64, rate: f64, lasts: Duration) -> anyhow::Result<Times> {
+        let first = self.next;
+        self.next += count;
+        // Time enough to write them down, and to come to rest after it.
+        let start = local::now() + TimeDelta::seconds(8);
+        fill::due(&mut self.database, self.people.units(), (first, count), start, rate).await?;
+        fill::settle(&mut self.database).await?;
+        let until = start + TimeDelta::from_std(lasts)?;
+        loop {
+            local::pause(Duration::from_millis(500)).await;
+            if local::now() < until {
+                continue;
+            }
+            let late = fill::lateness(&mut self.database, (first, count)).await?;
+            if i64::try_from(late.len())? == count {
+                return Ok(Times::of(late));
+            }
+            anyhow::ensure!(local::now() < until + TimeDelta::minutes(2), "{} of {count} rungs fired", late.len());
+        }
+    }
+
+    async fn whistles(&mut self, scale: &Scale) -> anyhow::Result<f64> {
+        local::progress("W2: whistles are blown");
+        let callers = Callers::alone(&self.stack, self.people.clone())?;
+        callers.as_many_as_possible(CALLERS, scale.busy).await
+    }
+
+    async fn at_part_of(&mut self, rate: f64, scale: &Scale) -> anyhow::Result<Times> {
+        let callers = Callers::alone(&self.stack, self.people.clone())?;
+        callers.steadily(rate, scale.busy, |_, _| {}).await
+    }
+
+    /// What Postgres does a second without us: rungs fired in batches of 100 by one client, as by one process; whistles blown by as many
+    /// clients as there are callers.
+    async fn limits(&mut self, scale: &Scale) -> anyhow::Result<(f64, f64)> {
+        local::progress("the same statements under pgbench");
+        let blown = self.captured("insert into whistle", Captured::Whistles).await?;
+        let first = self.next;
+        let fired = self.captured("update rung", Captured::Batch).await?;
+        // As many as pgbench shall fire; due already, so that it finds them.
+        let (batches, due) = (scale.batches, local::now() - TimeDelta::minutes(1));
+        let count = 100 * i64::from(batches);
+        local::pause(Duration::from_secs(1)).await;
+        let dispatch = self.pid();
+        local::process::signal("STOP", dispatch).await;
+        let measured = async {
+            fill::due(&mut self.database, self.people.units(), (first + 100, count), due, 0.0).await?;
+            fill::settle(&mut self.database).await?;
+            let stored: BTreeSet<Uuid> = self.people.units().iter().copied().collect();
+            let scripts = |step, of: &[Transaction]| -> Vec<String> {
+                of.iter().map(|one| Script { stored: &stored, step }.of(one)).collect()
+            };
+            let firing =
+                limits::pgbench(&self.stack, &scripts(100, &fired[..1]), 1, Lasts::Transactions(batches)).await?;
+            let lasts = Lasts::Seconds(scale.busy.as_secs());
+            let blowing = limits::pgbench(&self.stack, &scripts(0, &blown), CALLERS, lasts).await?;
+            anyhow::Ok((100.0 * firing, blowing))
+        };
+        let measured = measured.await;
+        self.next = first + 100 + count;
+        // What pgbench has left is nobody's: it must not fire later.
+        sqlx::query("update assignment set next_due_at = null where next_due_at < clock_timestamp()")
+            .execute(&mut self.database)
+            .await?;
+        local::process::signal("CONT", dispatch).await;
+        measured
+    }
+
+    /// Transactions as the service sends them.
+    async fn captured(&mut self, mark: &str, what: Captured) -> anyhow::Result<Vec<Transaction>> {
+        let Bench { stack, people, database, next } = self;
+        let stack: &Stack = stack;
+        let work = async {
+            match what {
+                Captured::Whistles => {
+                    let callers = Callers::alone(stack, people.clone())?;
+                    // On one unit, and on two.
+                    callers.blow().await?;
+                    callers.blow().await?;
+                }
+                Captured::Batch => {
+                    let start = local::now() + TimeDelta::seconds(2);
+                    fill::due(database, people.units(), (*next, 100), start, 0.0).await?;
+                    *next += 100;
+                    local::pause(Duration::from_secs(4)).await;
+                }
+            }
+            Ok(())
+        };
+        capture::during(stack, mark, work).await
+    }
+}
+
+enum Captured {
+    Whistles,
+    Batch,
+}

@@ -1,0 +1,159 @@
+//! `cargo bench-system`: an alias in `.cargo/config.toml`. Workloads beside their limits and their peers, measured in one run on one
+//! Postgres server: durability is never switched off. Figures are printed and decide nothing.
+
+mod blowing;
+mod capture;
+mod fill;
+mod footprint;
+mod ladder;
+mod limits;
+mod peers;
+mod process;
+mod report;
+mod sms;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Parser;
+use local::servers::{Given, Servers};
+use report::Report;
+
+/// Measure the backbone beside what its servers can do and beside its peers.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Workloads to run, for example W1 W3; W1 and W2 are measured together. All without.
+    workloads: Vec<String>,
+    /// Fewer whistles stored, and shorter: ends within 5 minutes of being built, without peers.
+    #[arg(long)]
+    quick: bool,
+    /// Leave out the peers.
+    #[arg(long)]
+    without_peers: bool,
+    /// Where the figures go as JSON.
+    #[arg(long, value_name = "FILE", default_value = "target/bench-system.json")]
+    json: PathBuf,
+}
+
+/// How much, and how long.
+struct Scale {
+    /// Whistles stored, one figure for each.
+    stored: Vec<i64>,
+    /// How long rungs fall due.
+    steady: Duration,
+    /// How long whistles are blown.
+    busy: Duration,
+    /// How long services idle.
+    idle: Duration,
+    /// Batches of 100 rungs that pgbench fires.
+    batches: u32,
+    /// Facts to catch up with.
+    facts: i32,
+    /// Whether peers run.
+    peers: bool,
+}
+
+impl Scale {
+    fn of(arguments: &Arguments) -> Scale {
+        let seconds = Duration::from_secs;
+        match arguments.quick {
+            true => Scale {
+                stored: vec![10_000],
+                steady: seconds(10),
+                busy: seconds(8),
+                idle: seconds(10),
+                batches: 200,
+                facts: 20_000,
+                peers: false,
+            },
+            false => Scale {
+                stored: vec![10_000, 100_000, 1_000_000],
+                steady: seconds(60),
+                busy: seconds(20),
+                idle: seconds(60),
+                batches: 1000,
+                facts: 100_000,
+                peers: !arguments.without_peers,
+            },
+        }
+    }
+
+    /// Rungs, or jobs, that are due much later.
+    fn pending(&self) -> i64 {
+        // As many as there are rungs: one for each unit, 1.5 a whistle, no more than the million that is spoken of.
+        self.stored.last().map_or(0, |whistles| (whistles * 3 / 2).min(1_000_000))
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(&Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let (scale, wanted) = (Scale::of(arguments), |name: &str| {
+        arguments.workloads.is_empty() || arguments.workloads.iter().any(|one| one.eq_ignore_ascii_case(name))
+    });
+    let mut report = Report { of: machine().await?, figures: Vec::new() };
+    if wanted("W1") || wanted("W2") {
+        report.figures.extend(ladder::measure(&scale).await?);
+    }
+    if wanted("W3") {
+        report.figures.extend(sms::measure(&scale).await?);
+    }
+    if wanted("W5") {
+        report.figures.extend(footprint::measure(&scale).await?);
+        report.figures.extend(footprint::catch_up(&scale).await?);
+    }
+    let json = serde_json::to_string_pretty(&report)?;
+    std::fs::write(&arguments.json, json + "\n").with_context(|| arguments.json.display().to_string())?;
+    print(&report);
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "this is what the command is for")]
+fn print(report: &Report) {
+    for (name, value) in &report.of {
+        println!("{name}: {value}");
+    }
+    println!("\n{}", report.table());
+}
+
+/// Where, when and with what this is measured.
+async fn machine() -> anyhow::Result<BTreeMap<String, String>> {
+    let mut of = BTreeMap::new();
+    let mut note = |name: &str, value: String| drop(of.insert(name.to_owned(), value));
+    let cpu = std::fs::read_to_string("/proc/cpuinfo")?;
+    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let cores = std::thread::available_parallelism()?;
+    note("machine", format!("{cores} cores, {}", model.map_or("unknown", |(_, model)| model)));
+    note("kernel", std::fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned());
+    note("date", local::now().to_rfc3339());
+    note("command", std::env::args().skip(1).fold("cargo bench-system".into(), |all, one| format!("{all} {one}")));
+    let mut git = tokio::process::Command::new("git");
+    let commit = git.args(["describe", "--always", "--dirty", "--exclude=*"]).output().await?;
+    note("commit", String::from_utf8_lossy(&commit.stdout).trim().to_owned());
+    let servers = Servers::start(&Given::default()).await?;
+    let mut connection = servers.superuser("postgres").await?;
+    for setting in
+        ["server_version", "fsync", "synchronous_commit", "full_page_writes", "shared_buffers", "max_wal_size"]
+    {
+        let value: String =
+            sqlx::query_scalar("select current_setting($1)").bind(setting).fetch_one(&mut connection).await?;
+        note(&format!("postgres {setting}"), value);
+    }
+    let nats = async_nats::connect(&servers.nats_url).await?;
+    note("nats", nats.server_info().version);
+    drop(connection);
+    servers.stop().await;
+    Ok(of)
+}

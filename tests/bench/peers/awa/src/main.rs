@@ -1,0 +1,154 @@
+//! The peer "awa".
+
+use std::error::Error;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use awa::model::insert::params_with;
+use awa::model::migrations;
+use awa::{Client, InsertOpts, JobArgs, JobError, JobResult, QueueConfig, QueueStorage};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
+use tokio::signal::unix::{SignalKind, signal};
+
+type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
+
+const QUEUE: &str = "effect";
+const BATCH: usize = 5000;
+/// Awa's own default.
+const WORKERS: u32 = 50;
+
+#[derive(Serialize, Deserialize, JobArgs)]
+struct Effect {
+    id: i64,
+    due: DateTime<Utc>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<()> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let url = std::env::var("DATABASE_URL").map_err(|_| "DATABASE_URL is not set")?;
+    // Handlers share the pool with the runtime, so each gets a connection, and the runtime the rest.
+    let pool = PgPoolOptions::new()
+        .max_connections(WORKERS + 14)
+        .connect(&url)
+        .await?;
+
+    match args.first().map(String::as_str) {
+        Some("prepare") => {
+            let pending: i64 = option(&args, "--pending")?;
+            let due = Utc::now() + TimeDelta::days(1);
+            migrations::run(&pool).await?;
+            let storage = storage()?;
+            storage.install(&pool).await?;
+            // Negative ids, so that a pending job could never be taken for one of `due`.
+            let jobs = (1..=pending).map(|i| Effect { id: -i, due });
+            enqueue(&pool, &storage, jobs).await?;
+            println!("prepared {pending}");
+        }
+        Some("due") => {
+            let start: i64 = option(&args, "--start")?;
+            let count: i64 = option(&args, "--count")?;
+            let rate: f64 = option(&args, "--rate")?;
+            let step = if rate > 0.0 { 1000.0 / rate } else { 0.0 };
+            let start = DateTime::from_timestamp_millis(start).ok_or("--start is out of range")?;
+            // Whole milliseconds, as with the peers that are written in JavaScript.
+            let jobs = (0..count).map(|id| Effect {
+                id,
+                due: start + TimeDelta::milliseconds((id as f64 * step).round() as i64),
+            });
+            enqueue(&pool, &storage()?, jobs).await?;
+            println!("enqueued {count}");
+        }
+        Some("work") => work(pool).await?,
+        _ => {
+            let usage = "prepare --pending N | due --start EPOCH_MS --count N --rate R | work";
+            return Err(format!("usage: {usage}").into());
+        }
+    }
+    Ok(())
+}
+
+fn option<T>(args: &[String], name: &str) -> Result<T>
+where
+    T: std::str::FromStr<Err: Error + 'static>,
+{
+    let at = args.iter().position(|arg| arg == name);
+    let value = at.and_then(|at| args.get(at + 1));
+    let value = value.ok_or_else(|| format!("{name} is missing"))?;
+    Ok(value.parse().map_err(|error| format!("{name}: {error}"))?)
+}
+
+fn storage() -> Result<QueueStorage> {
+    Ok(QueueStorage::new(Default::default())?)
+}
+
+/// Awa's bulk path for producers: COPY straight into its storage.
+async fn enqueue(
+    pool: &PgPool,
+    storage: &QueueStorage,
+    mut jobs: impl Iterator<Item = Effect>,
+) -> Result<()> {
+    loop {
+        let batch = jobs
+            .by_ref()
+            .take(BATCH)
+            .map(|job| {
+                let opts = InsertOpts {
+                    queue: QUEUE.into(),
+                    run_at: Some(job.due),
+                    ..Default::default()
+                };
+                params_with(&job, opts)
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        if batch.is_empty() {
+            return Ok(());
+        }
+        storage.enqueue_params_copy(pool, &batch).await?;
+    }
+}
+
+async fn work(pool: PgPool) -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let config = QueueConfig {
+        max_workers: WORKERS,
+        // A fallback only: a promotion wakes the queue by NOTIFY.
+        poll_interval: Duration::from_millis(20),
+        ..Default::default()
+    };
+    let effects = pool.clone();
+    let client = Client::builder(pool)
+        .queue(QUEUE, config)
+        // A job of the future waits for the next promotion, so this bounds its lateness.
+        .promote_interval(Duration::from_millis(25))
+        .register::<Effect, _, _>(move |job, _| {
+            let pool = effects.clone();
+            async move {
+                sqlx::query("insert into effect (id, due) values ($1, $2)")
+                    .bind(job.id)
+                    .bind(job.due)
+                    .execute(&pool)
+                    .await
+                    .map_err(JobError::retryable)?;
+                Ok(JobResult::Completed)
+            }
+        })
+        .build()?;
+    client.start().await?;
+    terminate.recv().await;
+    client.shutdown(Duration::from_secs(10)).await;
+    Ok(())
+}

@@ -1,0 +1,200 @@
+//! W3: from the call to "the gateway accepted SMS 1", through all services; and how long facts take from their commit to their last
+//! hearer's.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use local::servers::{Given, Server};
+use local::stack::{Options, Stack};
+use local::stand_ins::{Kind, Seen};
+use sqlx::{Connection as _, PgConnection};
+use system_tests::faults::people::People;
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::task::JoinSet;
+
+use crate::blowing::Callers;
+use crate::process::{pid, used};
+use crate::report::{Figure, Goal, Times};
+use crate::{Scale, fill};
+
+/// Whistles a second.
+const RATE: f64 = 200.0;
+
+/// At every scale.
+pub async fn measure(scale: &Scale) -> anyhow::Result<Vec<Figure>> {
+    let options = Options { given: Given::default(), ..Options::default() };
+    let stack = Stack::start(&options).await?;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of whistles is small")]
+    let each = (RATE * scale.busy.as_secs_f64()) as usize + 2;
+    let people = Arc::new(People::enter(&stack, each * (scale.stored.len() + 1)).await?);
+    let callers = Callers::heard(&stack, people.clone())?;
+    let mut database = fill::open(&stack).await?;
+    let (mut figures, mut stored) = (Vec::new(), 0);
+    for to in &scale.stored {
+        fill::store(&mut database, people.units(), stored, *to).await?;
+        stored = *to;
+        local::progress("W3: whistles are blown, reminders are sent");
+        let (since, before) = (local::now(), Cost::now(&stack).await?);
+        let reminded = reminders(&stack, &callers, scale.busy).await?;
+        let cost = Cost::now(&stack).await?.since(before, reminded.count());
+        let heard = facts(&stack, since).await?;
+        let bare = bare(&stack, scale.busy / 2).await?;
+        let sms = |what: &str, part: f64, most: f64| Figure {
+            limit: Some(bare.at(part)),
+            ..Figure::new("W3", what, "ms", reminded.at(part)).stored(stored).goal(Goal::AtMost(most))
+        };
+        figures.push(sms("whistle to SMS 1 accepted p50, 200/s", 0.5, 15.0));
+        figures.push(sms("whistle to SMS 1 accepted p99, 200/s", 0.99, 50.0));
+        let what = format!("fact to its last hearer p99, {:.0}/s", heard.1);
+        figures.push(Figure::new("W3", &what, "ms", heard.0.at(0.99)).stored(stored).goal(Goal::AtMost(30.0)));
+        figures.extend(cost.figures().map(|figure| figure.stored(stored)));
+    }
+    stack.stop().await;
+    Ok(figures)
+}
+
+/// What the servers and services have used.
+#[derive(Debug, Clone, Copy)]
+struct Cost {
+    /// Milliseconds of a core: services, Postgres, NATS.
+    core: [f64; 3],
+    /// KiB: tables and indexes, the log of Postgres.
+    disk: [f64; 2],
+}
+
+impl Cost {
+    async fn now(stack: &Stack) -> anyhow::Result<Cost> {
+        let services = stack.replicas.iter().map(|replica| used(pid(replica))).sum::<anyhow::Result<f64>>()?;
+        let server = |server: &Option<Server>| server.as_ref().map_or(Ok(0.0), |server| used(server.process.pid));
+        let core = [services, server(&stack.servers.postgres)?, server(&stack.servers.nats)?];
+        let mut postgres = stack.servers.superuser("postgres").await?;
+        let (tables, log): (f64, f64) = sqlx::query_as(
+            "select sum(pg_database_size(oid))::float8, (pg_current_wal_lsn() - '0/0')::float8 from pg_database",
+        )
+        .fetch_one(&mut postgres)
+        .await?;
+        Ok(Cost { core: core.map(|seconds| seconds * 1000.0), disk: [tables, log].map(|bytes| bytes / 1024.0) })
+    }
+
+    /// For each of so many whistles.
+    #[expect(clippy::cast_precision_loss, reason = "a count of whistles is small")]
+    fn since(self, before: Cost, whistles: usize) -> Cost {
+        let each = |now: f64, before: f64| (now - before) / whistles as f64;
+        Cost {
+            core: std::array::from_fn(|index| each(self.core[index], before.core[index])),
+            disk: std::array::from_fn(|index| each(self.disk[index], before.disk[index])),
+        }
+    }
+
+    fn figures(self) -> impl Iterator<Item = Figure> {
+        let core =
+            ["of a core for a whistle: services", "of a core for a whistle: Postgres", "of a core for a whistle: NATS"];
+        let disk = ["of tables for a whistle", "of Postgres's log for a whistle"];
+        let figure = |unit| move |(what, value): (&str, f64)| Figure::new("W3", what, unit, value);
+        let core = core.into_iter().zip(self.core).map(figure("ms"));
+        core.chain(disk.into_iter().zip(self.disk).map(figure("KiB")))
+    }
+}
+
+/// Milliseconds from when each call should have begun.
+async fn reminders(stack: &Stack, callers: &Callers, time: Duration) -> anyhow::Result<Times> {
+    let (seen, began): (_, Arc<Mutex<HashMap<usize, Instant>>>) = (stack.ledger.subscribe(), Arc::default());
+    let first = tokio::spawn(firsts(seen));
+    let note = began.clone();
+    let at = move |number, due| {
+        note.lock().unwrap_or_else(PoisonError::into_inner).insert(number, due);
+    };
+    callers.steadily(RATE, time, at).await?;
+    local::pause(Duration::from_secs(2)).await;
+    let first = first.await?;
+    let began = began.lock().unwrap_or_else(PoisonError::into_inner);
+    let late =
+        first.iter().filter_map(|(number, at)| Some(at.duration_since(*began.get(number)?).as_secs_f64() * 1000.0));
+    let times = Times::of(late.collect());
+    anyhow::ensure!(
+        times.count() == began.len(),
+        "{} of {} whistles were followed by an SMS",
+        times.count(),
+        began.len()
+    );
+    Ok(times)
+}
+
+/// When the first message of each whistle came, by its number; ends when nothing has come for a while.
+async fn firsts(mut seen: broadcast::Receiver<Seen>) -> HashMap<usize, Instant> {
+    let mut first = HashMap::new();
+    loop {
+        let next = tokio::time::timeout(Duration::from_secs(1), seen.recv());
+        match next.await {
+            Ok(Ok(Seen { kind: Kind::Sms, text, .. })) => {
+                let number = text.split_once("示例事项").and_then(|(_, rest)| rest.split_once('”')?.0.parse().ok());
+                if let Some(number) = number {
+                    first.entry(number).or_insert_with(Instant::now);
+                }
+            }
+            Ok(Ok(_)) => {}
+            Err(_) | Ok(Err(RecvError::Closed | RecvError::Lagged(_))) => return first,
+        }
+    }
+}
+
+/// From the statement of each fact since then to the commit of the inbox row that its last hearer wrote, in milliseconds; and how many
+/// facts there were a second. NATS brings them; catch-up would take seconds.
+async fn facts(stack: &Stack, since: chrono::DateTime<chrono::Utc>) -> anyhow::Result<(Times, f64)> {
+    let (mut stated, mut last): (HashMap<uuid::Uuid, f64>, HashMap<uuid::Uuid, f64>) = Default::default();
+    for url in stack.databases.values() {
+        let mut connection = PgConnection::connect(url).await?;
+        let facts: Vec<(uuid::Uuid, f64)> = sqlx::query_as(
+            "select event_id, extract(epoch from occurred_at)::float8 from outbox where occurred_at >= $1",
+        )
+        .bind(since)
+        .fetch_all(&mut connection)
+        .await?;
+        stated.extend(facts);
+        let heard: Vec<(uuid::Uuid, f64)> = sqlx::query_as(
+            "select event_id, extract(epoch from pg_xact_commit_timestamp(xmin))::float8 from inbox where received_at >= $1",
+        )
+        .bind(since)
+        .fetch_all(&mut connection)
+        .await?;
+        for (id, at) in heard {
+            last.entry(id).and_modify(|last| *last = last.max(at)).or_insert(at);
+        }
+    }
+    let times = Times::of(last.iter().filter_map(|(id, at)| Some((at - stated.get(id)?) * 1000.0)).collect());
+    let span = stated.values().copied().fold(f64::MIN, f64::max) - stated.values().copied().fold(f64::MAX, f64::min);
+    #[expect(clippy::cast_precision_loss, reason = "a count of facts is small")]
+    let rate = stated.len() as f64 / span.max(1.0);
+    Ok((times, rate))
+}
+
+/// The least that it takes: three commits of one row each, one after the other, and one message that JetStream acknowledges, as often.
+#[expect(clippy::disallowed_methods, reason = "not a fact: what publishing costs at least")]
+async fn bare(stack: &Stack, time: Duration) -> anyhow::Result<Times> {
+    let pool = sqlx::postgres::PgPoolOptions::new().max_connections(16).connect(&stack.databases["residents"]).await?;
+    sqlx::query("create table if not exists bare (id uuid primary key)").execute(&pool).await?;
+    let jetstream = async_nats::jetstream::new(async_nats::connect(&stack.servers.nats_url).await?);
+    let (began, mut tasks) = (tokio::time::Instant::now(), JoinSet::new());
+    for turn in 0.. {
+        let due = began + Duration::from_secs_f64(f64::from(turn) / RATE);
+        if due - began > time {
+            break;
+        }
+        tokio::time::sleep_until(due).await;
+        let (pool, jetstream) = (pool.clone(), jetstream.clone());
+        tasks.spawn(async move {
+            for _ in 0..3 {
+                sqlx::query("insert into bare values ($1)").bind(uuid::Uuid::now_v7()).execute(&pool).await?;
+            }
+            jetstream.publish("haiqu.bare.v1.none", "".into()).await?.await?;
+            anyhow::Ok(due.elapsed().as_secs_f64() * 1000.0)
+        });
+    }
+    let mut times = Vec::new();
+    while let Some(ended) = tasks.join_next().await {
+        times.push(ended??);
+    }
+    Ok(Times::of(times))
+}
