@@ -2,6 +2,8 @@
 //! grows, and none of a whole index but for the first rows of its order. Partial indexes hold what is under way only, and may be
 //! read as a whole.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use foundation::db::{self, Schema};
 use local::testing::{database, run};
 use serde_json::Value;

@@ -51,20 +51,13 @@ pub async fn measure(scale: &Scale) -> anyhow::Result<Vec<Figure>> {
         let later = bench.at_part_of(blowing * 0.3, scale).await?;
         figures.extend(rung_figures(&steady, &burst, firing, last));
         let first = *empty.get_or_insert(rate);
-        figures.push(
-            Figure { limit: Some(blowing), ..Figure::new("W2", "BlowWhistle, 64 callers", "whistles/s", rate) }
-                .goal(Goal::OfLimit(0.5)),
-        );
+        figures.extend(whistle_figures(rate, blowing, &later));
         if last && scale.stored.len() > 1 {
             let what = "BlowWhistle, beside the same with the fewest stored";
             figures.push(
                 Figure { limit: Some(first), ..Figure::new("W2", what, "whistles/s", rate) }.goal(Goal::OfLimit(0.9)),
             );
         }
-        figures.push(Figure::new("W2", "BlowWhistle p50 at 0.3 of the limit", "ms", later.at(0.5)));
-        figures.push(
-            Figure::new("W2", "BlowWhistle p99 at 0.3 of the limit", "ms", later.at(0.99)).goal(Goal::AtMost(25.0)),
-        );
         figures.iter_mut().filter(|figure| figure.stored.is_none()).for_each(|figure| figure.stored = Some(stored));
     }
     if scale.peers {
@@ -77,6 +70,16 @@ pub async fn measure(scale: &Scale) -> anyhow::Result<Vec<Figure>> {
     }
     bench.stack.stop().await;
     Ok(figures)
+}
+
+fn whistle_figures(rate: f64, limit: f64, later: &Times) -> Vec<Figure> {
+    let most = Figure { limit: Some(limit), ..Figure::new("W2", "BlowWhistle, 64 callers", "whistles/s", rate) };
+    let slow = Figure::new("W2", "BlowWhistle p99 at 0.3 of the limit", "ms", later.at(0.99));
+    vec![
+        most.goal(Goal::OfLimit(0.5)),
+        Figure::new("W2", "BlowWhistle p50 at 0.3 of the limit", "ms", later.at(0.5)),
+        slow.goal(Goal::AtMost(25.0)),
+    ]
 }
 
 fn rung_figures(steady: &Times, burst: &Times, limit: f64, last: bool) -> Vec<Figure> {

@@ -161,7 +161,9 @@ async fn together(session: &mut Session, routes: &Routes, facts: &[Fact]) -> Res
 
 async fn all<'f>(tx: &mut PgConnection, routes: &Routes, facts: impl Iterator<Item = &'f Fact>) -> bool {
     if let Some(gatherer) = routes.gatherer {
-        let gathered = AssertUnwindSafe(gatherer(tx, facts.cloned().collect())).catch_unwind().await;
+        // Each is heard in a trace of its own, though all are written together.
+        let (_spans, facts): (Vec<_>, Vec<_>) = facts.map(|fact| in_its_span(fact.clone())).unzip();
+        let gathered = AssertUnwindSafe(gatherer(tx, facts)).catch_unwind().await;
         return matches!(gathered, Ok(Ok(())));
     }
     for fact in facts {
@@ -171,6 +173,13 @@ async fn all<'f>(tx: &mut PgConnection, routes: &Routes, facts: impl Iterator<It
         }
     }
     true
+}
+
+/// The fact as what happens in the span of its hearing knows it; and the span, which ends when it is dropped.
+fn in_its_span(fact: Fact) -> (Span, Fact) {
+    let span = hearing(&fact);
+    let traceparent = span.in_scope(telemetry::traceparent);
+    (span, Fact { traceparent, ..fact })
 }
 
 fn hearing(fact: &Fact) -> Span {

@@ -59,17 +59,8 @@ async fn run() -> Result<()> {
             println!("prepared {pending}");
         }
         Some("due") => {
-            let start: i64 = option(&args, "--start")?;
-            let count: i64 = option(&args, "--count")?;
-            let rate: f64 = option(&args, "--rate")?;
-            let step = if rate > 0.0 { 1000.0 / rate } else { 0.0 };
-            let start = DateTime::from_timestamp_millis(start).ok_or("--start is out of range")?;
-            // Whole milliseconds, as with the peers that are written in JavaScript.
-            let jobs = (0..count).map(|id| Effect {
-                id,
-                due: start + TimeDelta::milliseconds((id as f64 * step).round() as i64),
-            });
-            enqueue(&pool, &storage()?, jobs).await?;
+            let (start, count) = (option(&args, "--start")?, option(&args, "--count")?);
+            enqueue(&pool, &storage()?, due(start, count, option(&args, "--rate")?)?).await?;
             println!("enqueued {count}");
         }
         Some("work") => work(pool).await?,
@@ -79,6 +70,14 @@ async fn run() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Jobs from `start` on, in whole milliseconds, as with the peers that are written in JavaScript.
+fn due(start: i64, count: i64, rate: f64) -> Result<impl Iterator<Item = Effect>> {
+    let step = if rate > 0.0 { 1000.0 / rate } else { 0.0 };
+    let start = DateTime::from_timestamp_millis(start).ok_or("--start is out of range")?;
+    let at = move |id| start + TimeDelta::milliseconds((id as f64 * step).round() as i64);
+    Ok((0..count).map(move |id| Effect { id, due: at(id) }))
 }
 
 fn option<T>(args: &[String], name: &str) -> Result<T>
