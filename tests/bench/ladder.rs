@@ -143,6 +143,8 @@ impl Bench {
     }
 
     async fn at_part_of(&mut self, rate: f64, scale: &Scale) -> anyhow::Result<Times> {
+        // What pgbench has written is still on its way to the disk.
+        fill::settle(&mut self.database).await?;
         let callers = Callers::alone(&self.stack, self.people.clone())?;
         callers.steadily(rate, scale.busy, |_, _| {}).await
     }
