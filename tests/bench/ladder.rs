@@ -143,7 +143,12 @@ impl Bench {
     }
 
     async fn at_part_of(&mut self, rate: f64, scale: &Scale) -> anyhow::Result<Times> {
-        // What pgbench has written is still on its way to the disk.
+        // What pgbench has written is still on its way: to NATS, and to the disk.
+        let published = "select cursor = position and not exists (select from outbox where outbox.position is null)
+                         from relay, log_head";
+        while !sqlx::query_scalar::<_, bool>(published).fetch_one(&mut self.database).await? {
+            local::pause(Duration::from_millis(200)).await;
+        }
         fill::settle(&mut self.database).await?;
         let callers = Callers::alone(&self.stack, self.people.clone())?;
         callers.steadily(rate, scale.busy, |_, _| {}).await
