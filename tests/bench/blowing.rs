@@ -18,16 +18,14 @@ use tokio::task::JoinSet;
 use tonic::transport::Channel;
 use uuid::Uuid;
 
-use crate::report::Times;
-
 /// Who blows, and over what.
 #[derive(Clone)]
 pub struct Callers {
     people: Arc<People>,
     clients: Vec<WhistleServiceClient<Channel>>,
     next: Arc<AtomicUsize>,
-    /// Grievances of their own, or as many as there are people's.
-    own: bool,
+    /// Whether they blow over the people's grievances: there are only so many.
+    raised: bool,
 }
 
 impl Callers {
@@ -41,16 +39,16 @@ impl Callers {
         Callers::new(stack, people, true)
     }
 
-    fn new(stack: &Stack, people: Arc<People>, own: bool) -> anyhow::Result<Callers> {
+    fn new(stack: &Stack, people: Arc<People>, raised: bool) -> anyhow::Result<Callers> {
         let client = |_| Ok(WhistleServiceClient::new(channel(stack, "dispatch")?));
         let clients = (0..8).map(client).collect::<anyhow::Result<_>>()?;
-        Ok(Callers { people, clients, next: Arc::default(), own })
+        Ok(Callers { people, clients, next: Arc::default(), raised })
     }
 
     /// Blows the next whistle on one unit or, every other time, on two; returns its number.
     pub async fn blow(&self) -> anyhow::Result<usize> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let grievance = match self.own {
+        let grievance = match self.raised {
             true => *self.people.grievances.get(number).context("there are no more grievances")?,
             false => Uuid::now_v7(),
         };
@@ -97,34 +95,5 @@ impl Callers {
             blown += ended??;
         }
         Ok(blown as f64 / began.elapsed().as_secs_f64())
-    }
-
-    /// So many a second, whether or not those before have ended; how long each took. A call that should have begun earlier counts from
-    /// then. Tells `at` when each should begin.
-    pub async fn steadily(
-        &self,
-        rate: f64,
-        time: Duration,
-        at: impl Fn(usize, Instant) + Clone + Send + 'static,
-    ) -> anyhow::Result<Times> {
-        let (began, mut tasks) = (tokio::time::Instant::now(), JoinSet::new());
-        for turn in 0.. {
-            let due = began + Duration::from_secs_f64(f64::from(turn) / rate);
-            if due - began > time {
-                break;
-            }
-            tokio::time::sleep_until(due).await;
-            let (callers, at) = (self.clone(), at.clone());
-            tasks.spawn(async move {
-                let number = callers.blow().await?;
-                at(number, due.into_std());
-                anyhow::Ok(due.elapsed().as_secs_f64() * 1000.0)
-            });
-        }
-        let mut times = Vec::new();
-        while let Some(ended) = tasks.join_next().await {
-            times.push(ended??);
-        }
-        Ok(Times::of(times))
     }
 }

@@ -155,15 +155,13 @@ impl Script<'_> {
             "BEGIN;".to_owned(),
         ];
         for sent in &transaction.0 {
-            let mut statement = sent.statement.split_whitespace().collect::<Vec<_>>().join(" ");
-            // From the last: `$1` is the beginning of `$10`.
-            for (index, value) in sent.values.iter().enumerate().rev() {
-                let (place, value) = (format!("${}", index + 1), value.as_ref());
-                let value = value.map_or("null".to_owned(), |value| self.value(value, &mut new));
+            let statement = sent.statement.split_whitespace().collect::<Vec<_>>().join(" ");
+            let values = sent.values.iter().enumerate().map(|(index, value)| {
+                let value = value.as_ref().map_or("null".to_owned(), |value| self.value(value, &mut new));
                 // Where a value stands twice, its type may stand once.
-                let cast = cast(&statement, &place).to_owned();
-                statement = statement.replace(&place, &format!("{value}{cast}"));
-            }
+                format!("{value}{}", cast(&statement, &format!("${}", index + 1)))
+            });
+            let statement = filled(&statement, &values.collect::<Vec<_>>());
             lines.push(format!("{statement};"));
         }
         lines.push("COMMIT;".to_owned());
@@ -208,6 +206,21 @@ fn generated(id: Uuid) -> Option<(u16, i64)> {
     (low >> 48 == 0x8000 && time == 1_700_000_000_000 + number).then_some(((high & 0xfff) as u16, number))
 }
 
+/// The statement with its values in their places; what stands in a value is not looked at.
+fn filled(statement: &str, values: &[String]) -> String {
+    let mut parts = statement.split('$');
+    let mut all = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let digits = part.find(|next: char| !next.is_ascii_digit()).unwrap_or(part.len());
+        let value = part[..digits].parse::<usize>().ok().and_then(|place| values.get(place.checked_sub(1)?));
+        match value {
+            Some(value) => all.extend([value.as_str(), &part[digits..]]),
+            None => all.extend(["$", part]),
+        }
+    }
+    all
+}
+
 /// `::type`, where it follows this value somewhere.
 fn cast<'s>(statement: &'s str, place: &str) -> &'s str {
     let casts = statement.match_indices(place).map(|(at, _)| &statement[at + place.len()..]);
@@ -229,7 +242,7 @@ mod tests {
     const LOG: &str = "7|LOG:  statement: BEGIN
 7|LOG:  execute sqlx_s_1: insert into t
 \tvalues ($1, $2, $3)
-7|DETAIL:  Parameters: $1 = '0190b3c2-0000-7000-8000-000000000001', $2 = 'it''s, $3 = 4', $3 = NULL
+7|DETAIL:  Parameters: $1 = '0190b3c2-0000-7000-8000-000000000001', $2 = 'it''s, $1 = 4', $3 = NULL
 8|LOG:  statement: BEGIN
 7|LOG:  statement: COMMIT
 ";
@@ -237,7 +250,7 @@ mod tests {
     #[test]
     fn the_log_is_read_as_it_was_sent() {
         let [one] = &transactions(LOG)[..] else { panic!("one transaction has ended") };
-        let values = [Some("0190b3c2-0000-7000-8000-000000000001".to_owned()), Some("it's, $3 = 4".to_owned()), None];
+        let values = [Some("0190b3c2-0000-7000-8000-000000000001".to_owned()), Some("it's, $1 = 4".to_owned()), None];
         assert_eq!(one.0, [Sent { statement: "insert into t\nvalues ($1, $2, $3)".into(), values: values.into() }]);
     }
 
@@ -245,7 +258,7 @@ mod tests {
     fn ids_are_new_in_every_transaction_and_other_values_stay() {
         let stored = BTreeSet::new();
         let script = Script { stored: &stored, step: 100 }.of(&transactions(LOG)[0]);
-        let expected = "insert into t values ((bench_new('{0}', :new::bigint))[1], 'it''s, $3 = 4', null);";
+        let expected = "insert into t values ((bench_new('{0}', :new::bigint))[1], 'it''s, $1 = 4', null);";
         assert_eq!(script.lines().nth(4), Some(expected));
     }
 }

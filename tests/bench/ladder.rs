@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::blowing::Callers;
 use crate::capture::{self, Script, Transaction};
 use crate::limits::Lasts;
+use crate::pace::steadily;
 use crate::report::{Figure, Goal, Times};
 use crate::{Scale, fill, limits, peers, process};
 
@@ -146,12 +147,21 @@ impl Bench {
         // What pgbench has written is still on its way: to NATS, and to the disk.
         let published = "select cursor = position and not exists (select from outbox where outbox.position is null)
                          from relay, log_head";
+        let since = local::now();
         while !sqlx::query_scalar::<_, bool>(published).fetch_one(&mut self.database).await? {
+            anyhow::ensure!(
+                local::now() < since + TimeDelta::minutes(5),
+                "pgbench's facts are not published in 5 minutes"
+            );
             local::pause(Duration::from_millis(200)).await;
         }
         fill::settle(&mut self.database).await?;
         let callers = Callers::alone(&self.stack, self.people.clone())?;
-        callers.steadily(rate, scale.busy, |_, _| {}).await
+        let blow = |_| {
+            let callers = callers.clone();
+            async move { callers.blow().await.map(drop) }
+        };
+        steadily(rate, scale.busy, blow).await
     }
 
     /// What Postgres does a second without us: rungs fired in batches of 100 by one client, as by one process; whistles blown by as many

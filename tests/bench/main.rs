@@ -7,6 +7,7 @@ mod fill;
 mod footprint;
 mod ladder;
 mod limits;
+mod pace;
 mod peers;
 mod process;
 mod report;

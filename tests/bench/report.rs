@@ -7,7 +7,7 @@ use serde::Serialize;
 /// A figure beside its limit and its peers, of the same run.
 #[derive(Debug, Serialize)]
 pub struct Figure {
-    /// As 5 numbers: W1, W2, W3, W5.
+    /// W1, W2, W3 or W5, as `README.md` numbers them.
     pub workload: &'static str,
     /// What was measured.
     pub what: String,
@@ -133,7 +133,7 @@ impl Report {
 }
 
 /// Sorted times.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Times(Vec<f64>);
 
 impl Times {

@@ -12,9 +12,9 @@ use sqlx::{Connection as _, PgConnection};
 use system_tests::faults::people::People;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::task::JoinSet;
 
 use crate::blowing::Callers;
+use crate::pace::steadily;
 use crate::process::{pid, used};
 use crate::report::{Figure, Goal, Times};
 use crate::{Scale, fill};
@@ -102,11 +102,15 @@ impl Cost {
 async fn reminders(stack: &Stack, callers: &Callers, time: Duration) -> anyhow::Result<Times> {
     let (seen, began): (_, Arc<Mutex<HashMap<usize, Instant>>>) = (stack.ledger.subscribe(), Arc::default());
     let first = tokio::spawn(firsts(seen));
-    let note = began.clone();
-    let at = move |number, due| {
-        note.lock().unwrap_or_else(PoisonError::into_inner).insert(number, due);
+    let blow = |due| {
+        let (callers, began) = (callers.clone(), began.clone());
+        async move {
+            let number = callers.blow().await?;
+            began.lock().unwrap_or_else(PoisonError::into_inner).insert(number, due);
+            Ok(())
+        }
     };
-    callers.steadily(RATE, time, at).await?;
+    steadily(RATE, time, blow).await?;
     local::pause(Duration::from_secs(2)).await;
     let first = first.await?;
     let began = began.lock().unwrap_or_else(PoisonError::into_inner);
@@ -176,25 +180,15 @@ async fn bare(stack: &Stack, time: Duration) -> anyhow::Result<Times> {
     let pool = sqlx::postgres::PgPoolOptions::new().max_connections(16).connect(&stack.databases["residents"]).await?;
     sqlx::query("create table if not exists bare (id uuid primary key)").execute(&pool).await?;
     let jetstream = async_nats::jetstream::new(async_nats::connect(&stack.servers.nats_url).await?);
-    let (began, mut tasks) = (tokio::time::Instant::now(), JoinSet::new());
-    for turn in 0.. {
-        let due = began + Duration::from_secs_f64(f64::from(turn) / RATE);
-        if due - began > time {
-            break;
-        }
-        tokio::time::sleep_until(due).await;
+    let least = |_| {
         let (pool, jetstream) = (pool.clone(), jetstream.clone());
-        tasks.spawn(async move {
+        async move {
             for _ in 0..3 {
                 sqlx::query("insert into bare values ($1)").bind(uuid::Uuid::now_v7()).execute(&pool).await?;
             }
             jetstream.publish("haiqu.bare.v1.none", "".into()).await?.await?;
-            anyhow::Ok(due.elapsed().as_secs_f64() * 1000.0)
-        });
-    }
-    let mut times = Vec::new();
-    while let Some(ended) = tasks.join_next().await {
-        times.push(ended??);
-    }
-    Ok(Times::of(times))
+            Ok(())
+        }
+    };
+    steadily(RATE, time, least).await
 }

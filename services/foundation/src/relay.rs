@@ -37,6 +37,7 @@ pub async fn run(db: Db, bus: Bus, stop: Stop) -> anyhow::Result<()> {
             }
         }
         if stopping {
+            // Only to move the cursor: what is not recorded is published once more, and dropped.
             return relay.pass(&bus).await.or(Ok(()));
         }
         crate::host::breathe(began, REST).await;

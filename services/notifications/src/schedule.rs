@@ -29,13 +29,8 @@ pub async fn sender(operations: Operations, stop: Stop) -> anyhow::Result<()> {
         heard.mark_unchanged();
         let began = Instant::now();
         let wait = match take(&operations, &mut session, &under_way, &ended).await {
-            Ok(more) => {
-                if more {
-                    Duration::ZERO
-                } else {
-                    POLL / 4
-                }
-            }
+            Ok(true) => Duration::ZERO,
+            Ok(false) => POLL / 4,
             Err(error) => {
                 tracing::warn!(error = %Chain(&error), "reminders cannot be taken up now");
                 POLL

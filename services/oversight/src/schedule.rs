@@ -23,13 +23,8 @@ pub async fn pusher(operations: Operations, stop: Stop) -> anyhow::Result<()> {
     while !stop.requested() {
         heard.mark_unchanged();
         let wait = match pass(&operations, &under_way).await {
-            Ok(more) => {
-                if more {
-                    Duration::ZERO
-                } else {
-                    POLL / 4
-                }
-            }
+            Ok(true) => Duration::ZERO,
+            Ok(false) => POLL / 4,
             Err(error) => {
                 tracing::warn!(error = %format!("{error:#}"), "cases cannot be taken up now");
                 POLL
