@@ -30,7 +30,7 @@ pub fn run(config: Config) -> BoxFuture<'static, anyhow::Result<()>> {
         let (db, ladder) = (host.db.clone(), host.db.session());
         host.grpc(|server| rpc::serve(server, &db))
             .subscribe(routes())?
-            .schedule("ladder", move |stop| schedule::ladder(ladder, stop))
+            .urgent("ladder", move |stop| schedule::ladder(ladder, stop))
             .run()
             .await
     })

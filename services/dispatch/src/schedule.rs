@@ -1,10 +1,15 @@
 //! The ladder loop. It needs no NATS: it sleeps until the next rung is due by Postgres's clock, is woken by this process's
 //! own commits, and looks once a second for what other replicas created. A batch that fails is halved down to the one
 //! assignment that is poisoned; that one is set aside for a while, loudly, and holds up nobody.
+//!
+//! Every replica runs it. The one that is first to what is due goes on being on time; one that keeps coming second stands back a
+//! little, so that it takes no processor from the first at the very moment that counts, and is the first again when it then finds
+//! something left to do.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use chrono::TimeDelta;
 use foundation::db::{Chain, Session};
 use foundation::host::{Stop, pause};
 use tokio::sync::watch;
@@ -17,6 +22,10 @@ use crate::store::due;
 const POLL: Duration = Duration::from_secs(1);
 /// A due assignment that somebody else holds is tried again after this time.
 const LOCKED: Duration = Duration::from_millis(10);
+/// So often in a row a loop comes second before it stands back: a rung may also be gone because its unit answered.
+const SECOND: u32 = 3;
+/// And by this much.
+const BACK: TimeDelta = TimeDelta::milliseconds(20);
 /// How long a poisoned assignment is left alone.
 const SET_ASIDE: Duration = Duration::from_secs(30);
 const BATCH: i64 = 100;
@@ -25,7 +34,7 @@ const BATCH: i64 = 100;
 pub async fn ladder(session: Session, stop: Stop) -> anyhow::Result<()> {
     let mut commits = session.db.commits();
     let firing = Firing::new(session);
-    let mut ladder = Loop { firing, batch: BATCH, aside: BTreeMap::new(), failing: false, asked: false };
+    let mut ladder = Loop { firing, batch: BATCH, aside: BTreeMap::new(), failing: false, asked: false, second: 0 };
     let mut come = false;
     while !stop.requested() {
         // Before the pass: a commit during it must wake the next.
@@ -35,7 +44,7 @@ pub async fn ladder(session: Session, stop: Stop) -> anyhow::Result<()> {
             () = stop.wait() => false,
             // What was committed may be due sooner than all else; many commits are one reason to look.
             () = changed(&mut commits), if wait > LOCKED => false,
-            () = pause(wait) => ladder.asked && wait < POLL,
+            () = pause(wait) => ladder.asked && !ladder.stands_back() && wait < POLL,
         };
     }
     Ok(())
@@ -54,6 +63,8 @@ struct Loop {
     failing: bool,
     /// Whether the last pass ended with asking how long to wait.
     asked: bool,
+    /// How often in a row nothing was left of what was due.
+    second: u32,
 }
 
 impl Loop {
@@ -74,6 +85,7 @@ impl Loop {
             Ok(taken) => {
                 self.failing = false;
                 self.batch = (self.batch * 2).min(BATCH);
+                self.second = if taken > 0 { 0 } else { self.second.saturating_add(1) };
                 if taken > 0 { Duration::ZERO } else { LOCKED }
             }
             Err(failed) => {
@@ -89,6 +101,10 @@ impl Loop {
                 if stays && !failed.taken.is_empty() { Duration::ZERO } else { Duration::from_millis(200) }
             }
         }
+    }
+
+    fn stands_back(&self) -> bool {
+        self.second >= SECOND
     }
 
     fn halve(&mut self, taken: &[Uuid]) {
@@ -113,7 +129,10 @@ impl Loop {
         };
         match db.in_time(asked).await {
             Ok(None) => POLL,
-            Ok(Some(until)) => until.to_std().map_or(Duration::ZERO, |until| until.min(POLL)),
+            Ok(Some(until)) => {
+                let until = if self.stands_back() { until + BACK } else { until };
+                until.to_std().map_or(Duration::ZERO, |until| until.min(POLL))
+            }
             Err(error) => {
                 tracing::warn!(error = %Chain(&error), "cannot ask what is due next");
                 POLL / 5

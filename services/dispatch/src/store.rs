@@ -176,7 +176,7 @@ pub async fn save(
     now: Timestamp,
 ) -> Result<Loaded, Error> {
     let fired: Vec<_> = events.iter().filter_map(fired_of).collect();
-    fire(tx, &fired, &before.policy).await?;
+    fire(tx, &fired, &[], &before.policy).await?;
     for event in events {
         apply(tx, event, now).await?;
     }
@@ -305,30 +305,32 @@ pub async fn start(tx: &mut PgConnection, ladders: &[(AssignmentId, &Ladder)]) -
     Ok(())
 }
 
-/// Writes rungs that fire, once each, with their effects. A rung that fired already is an error, and so is an effect that is there
-/// already: nothing is done then.
-pub async fn fire(tx: &mut PgConnection, fired: &[(AssignmentId, &Fired)], policy: &Policy) -> Result<(), Error> {
-    if fired.is_empty() {
+/// Writes rungs that fire, once each, with their effects, and when these assignments are due next. A rung that fired already is an
+/// error, and so is an effect that is there already: nothing is done then.
+pub async fn fire(
+    tx: &mut PgConnection,
+    fired: &[(AssignmentId, &Fired)],
+    next: &[(AssignmentId, Option<Timestamp>)],
+    policy: &Policy,
+) -> Result<(), Error> {
+    if fired.is_empty() && next.is_empty() {
         return Ok(());
     }
-    let (mut ladders, mut numbers, mut times, mut faults) = (vec![], vec![], vec![], vec![]);
-    for (_, fired) in fired {
-        ladders.push(fired.ladder.0);
-        numbers.push(fired.rung.number);
-        times.push(fired.rung.fired_at);
-        faults.push(fired.rung.platform_fault);
-    }
+    let (ladders, numbers): (Vec<_>, Vec<_>) = fired.iter().map(|(_, one)| (one.ladder.0, one.rung.number)).unzip();
+    let (times, faults): (Vec<_>, Vec<_>) =
+        fired.iter().map(|(_, one)| (one.rung.fired_at, one.rung.platform_fault)).unzip();
     let effects = Effects::of(fired, policy);
+    let (assignments, next_dues): (Vec<Uuid>, Vec<_>) = next.iter().map(|(id, due)| (id.0, *due)).unzip();
     let written = sqlx::query_scalar!(
-        r#"with fired as (
-               update rung set fired_at = fired.at, platform_fault = fired.fault
+        r#"with fired as (update rung set fired_at = fired.at, platform_fault = fired.fault
                from unnest($1::uuid[], $2::int[], $3::timestamptz[], $4::bool[]) as fired (ladder_id, number, at, fault)
                where rung.ladder_id = fired.ladder_id and rung.number = fired.number and rung.fired_at is null
                returning rung.number),
-           effects as (
-               insert into effect (id, ladder_id, rung, kind, target)
+           effects as (insert into effect (id, ladder_id, rung, kind, target)
                select * from unnest($5::uuid[], $6::uuid[], $7::int[], $8::text[], $9::text[])
-               where (select count(*) from fired) = cardinality($2))
+               where (select count(*) from fired) = cardinality($2)),
+           moved as (update assignment set next_due_at = next.due_at
+               from unnest($10::uuid[], $11::timestamptz[]) as next (id, due_at) where assignment.id = next.id)
            select count(*) as "count!" from fired"#,
         &ladders,
         &numbers,
@@ -338,12 +340,12 @@ pub async fn fire(tx: &mut PgConnection, fired: &[(AssignmentId, &Fired)], polic
         &effects.ladders,
         &effects.rungs,
         &effects.kinds,
-        &effects.targets
+        &effects.targets,
+        &assignments,
+        &next_dues as &[Option<Timestamp>]
     );
-    match usize::try_from(written.fetch_one(tx).await?) == Ok(fired.len()) {
-        true => Ok(()),
-        false => Err(Error::FiredAlready),
-    }
+    let written = usize::try_from(written.fetch_one(tx).await?);
+    if written == Ok(fired.len()) { Ok(()) } else { Err(Error::FiredAlready) }
 }
 
 /// What rungs ask for, column by column.

@@ -7,7 +7,9 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -133,6 +135,14 @@ impl Host {
         self
     }
 
+    /// Runs timed work until the stop, on a thread of its own: nothing else that this process does holds it up.
+    pub fn urgent<F>(self, name: &'static str, task: impl FnOnce(Stop) -> F + Send + 'static) -> Host
+    where
+        F: Future<Output = anyhow::Result<()>> + Send + 'static,
+    {
+        self.schedule(name, move |stop| apart(name, task(stop)))
+    }
+
     /// Runs until a signal or a dead task.
     pub async fn run(self) -> anyhow::Result<()> {
         let (intake_stop, relay_stop) = (Stop::new(), Stop::new());
@@ -179,6 +189,19 @@ async fn named(
     task: impl Future<Output = anyhow::Result<()>>,
 ) -> (&'static str, anyhow::Result<()>) {
     (name, task.await)
+}
+
+async fn apart(
+    name: &'static str,
+    work: impl Future<Output = anyhow::Result<()>> + Send + 'static,
+) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (tell, ended) = oneshot::channel();
+    std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+        // Nobody listens any more when the process is stopping at once.
+        let _ = tell.send(runtime.block_on(work));
+    })?;
+    ended.await.context("its thread panicked")?
 }
 
 async fn listen(address: SocketAddr) -> anyhow::Result<tokio::net::TcpListener> {

@@ -105,6 +105,7 @@ impl Database {
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 // A service waits for Postgres most of the time: one thread does it without waking another, and more work means more replicas.
+// The ladder alone has another thread: it must be on time whatever else there is to do.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let ran = match Arguments::parse().command {

@@ -58,7 +58,7 @@ pub async fn blow(tx: &mut PgConnection, caller: &Caller, blow: Blow) -> Result<
     let (loaded, fired) = started(&blow, now, &policy);
     insert(tx, &blow, &loaded).await?;
     let rungs: Vec<_> = fired.iter().map(|(id, fired)| (*id, fired)).collect();
-    store::fire(tx, &rungs, &policy).await?;
+    store::fire(tx, &rungs, &[], &policy).await?;
     let mut facts = vec![announcements::blown(&loaded)];
     let events = fired.into_iter().map(|(id, fired)| Event::Fired(id, fired));
     facts.extend(events.filter_map(|event| announcements::of(&event, &loaded, now)));

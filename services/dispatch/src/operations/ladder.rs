@@ -86,8 +86,7 @@ async fn fire(tx: &mut PgConnection, due: &[Due], policy: &Policy) -> Result<(),
         telemetry::late("rung", now - one.rung.due_at);
     }
     let rungs: Vec<_> = fired.iter().map(|(due, rung)| (due.id, rung)).collect();
-    store::fire(tx, &rungs, policy).await?;
-    store::due::set_next(tx, &next).await?;
+    store::fire(tx, &rungs, &next, policy).await?;
     let facts = fired.iter().map(|(due, rung)| announcements::rung_fired(rung, due, policy));
     Ok(outbox::announce(tx, facts.collect()).await?)
 }

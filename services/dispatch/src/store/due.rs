@@ -1,7 +1,6 @@
 //! What the ladder loop reads and writes: many assignments at once, each locked, none waited for.
 
 use chrono::TimeDelta;
-use foundation::clock::Timestamp;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -49,20 +48,6 @@ pub async fn take(tx: &mut PgConnection, limit: i64, except: &[Uuid]) -> Result<
         policy: row.policy_version,
     });
     Ok(due.collect())
-}
-
-/// Says when each assignment is next due.
-pub async fn set_next(tx: &mut PgConnection, next: &[(AssignmentId, Option<Timestamp>)]) -> sqlx::Result<()> {
-    let (ids, dues): (Vec<Uuid>, Vec<Option<Timestamp>>) = next.iter().map(|(id, due)| (id.0, *due)).unzip();
-    sqlx::query!(
-        "update assignment set next_due_at = next.due_at
-         from unnest($1::uuid[], $2::timestamptz[]) as next (id, due_at) where assignment.id = next.id",
-        &ids,
-        &dues as &[Option<Timestamp>]
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
 }
 
 /// How long until the next rung is due; negative when one is overdue, none when there is none.

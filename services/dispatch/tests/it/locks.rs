@@ -135,7 +135,7 @@ fn a_rung_that_has_fired_cannot_be_written_as_fired_again() {
         let again = Fired { ladder, kind: Kind::Answer, generation: 1, rung };
         let mut tx = db.begin().await.unwrap();
         let policy = policy::policy(&mut tx, 0).await.unwrap().unwrap();
-        let refused = store::fire(&mut tx, &[(id(&blown.assignments[0]), &again)], &policy).await;
+        let refused = store::fire(&mut tx, &[(id(&blown.assignments[0]), &again)], &[], &policy).await;
         assert!(matches!(refused, Err(Error::FiredAlready)), "{refused:?}");
     });
 }
@@ -170,7 +170,7 @@ fn an_answer_waits_for_the_rung_that_is_being_fired_and_does_not_fire_it_again()
         let mut ladder = store::ladders(&mut firing, &[share]).await.unwrap().remove(&share).unwrap().remove(0);
         let policy = policy::policy(&mut firing, version).await.unwrap().unwrap();
         let rung = ladder.fire(super::now(&db).await, &policy).remove(0);
-        store::fire(&mut firing, &[(share, &rung)], &policy).await.unwrap();
+        store::fire(&mut firing, &[(share, &rung)], &[], &policy).await.unwrap();
         let other = db.clone();
         let answer = tokio::spawn(async move {
             let mut tx = other.begin().await.unwrap();
