@@ -15,14 +15,14 @@ use foundation::host::{Stop, pause};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::operations::ladder::Firing;
+use crate::operations::ladder::{Failed, Firing};
 use crate::store::due;
 
 /// What others created is found within this time.
 const POLL: Duration = Duration::from_secs(1);
 /// A due assignment that somebody else holds is tried again after this time.
 const LOCKED: Duration = Duration::from_millis(10);
-/// So often in a row a loop comes second before it stands back: a rung may also be gone because its unit answered.
+/// At so many times in a row a loop comes second before it stands back: a rung may also be gone because its unit answered.
 const SECOND: u32 = 3;
 /// And by this much.
 const BACK: TimeDelta = TimeDelta::milliseconds(20);
@@ -31,20 +31,25 @@ const SET_ASIDE: Duration = Duration::from_secs(30);
 const BATCH: i64 = 100;
 
 /// Fires until told to stop.
-pub async fn ladder(session: Session, stop: Stop) -> anyhow::Result<()> {
-    let mut commits = session.db.commits();
-    let firing = Firing::new(session);
-    let mut ladder = Loop { firing, batch: BATCH, aside: BTreeMap::new(), failing: false, asked: false, second: 0 };
-    let mut come = false;
+pub async fn ladder([one, other]: [Session; 2], stop: Stop) -> anyhow::Result<()> {
+    let mut commits = one.db.commits();
+    let firing = [Firing::new(one), Firing::new(other)];
+    let mut ladder =
+        Loop { firing, batch: BATCH, aside: BTreeMap::new(), failing: false, behind: false, second: 0, met: false };
+    let mut due = false;
     while !stop.requested() {
         // Before the pass: a commit during it must wake the next.
         commits.mark_unchanged();
-        let wait = ladder.pass(come).await;
-        come = tokio::select! {
+        let next = ladder.pass(due).await;
+        if next.wait.is_zero() {
+            due = next.due;
+            continue;
+        }
+        due = tokio::select! {
             () = stop.wait() => false,
             // What was committed may be due sooner than all else; many commits are one reason to look.
-            () = changed(&mut commits), if wait > LOCKED => false,
-            () = pause(wait) => ladder.asked && !ladder.stands_back() && wait < POLL,
+            () = changed(&mut commits), if next.wait > LOCKED => false,
+            () = pause(next.wait) => next.due,
         };
     }
     Ok(())
@@ -57,36 +62,40 @@ async fn changed(commits: &mut watch::Receiver<u64>) {
 }
 
 struct Loop {
-    firing: Firing,
+    firing: [Firing; 2],
     batch: i64,
     aside: BTreeMap<Uuid, Instant>,
     failing: bool,
-    /// Whether the last pass ended with asking how long to wait.
-    asked: bool,
-    /// How often in a row nothing was left of what was due.
+    /// More was due than one pass took.
+    behind: bool,
+    /// At how many times in a row nothing was left of what was due.
     second: u32,
+    /// Whether it has been here at this time already: to try again is not to come second again.
+    met: bool,
+}
+
+/// When to look again, and whether something is due then without asking.
+struct Next {
+    wait: Duration,
+    due: bool,
 }
 
 impl Loop {
-    /// Fires one batch if something is due; returns how long to wait before the next look. When the time has come that the last
-    /// pass waited for, it fires without asking once more.
-    async fn pass(&mut self, come: bool) -> Duration {
+    /// Fires what is due, if something is.
+    async fn pass(&mut self, due: bool) -> Next {
         self.aside.retain(|_, since| since.elapsed() < SET_ASIDE);
         let except: Vec<Uuid> = self.aside.keys().copied().collect();
-        self.asked = !come;
-        if !come {
-            let until = self.until_next(&except).await;
-            if !until.is_zero() {
-                return until;
-            }
-            self.asked = false;
+        if !due && let Some(next) = self.until_next(&except).await {
+            self.met = false;
+            return next;
         }
-        match self.firing.fire_due(self.batch, &except).await {
+        match self.fire(&except).await {
             Ok(taken) => {
                 self.failing = false;
                 self.batch = (self.batch * 2).min(BATCH);
-                self.second = if taken > 0 { 0 } else { self.second.saturating_add(1) };
-                if taken > 0 { Duration::ZERO } else { LOCKED }
+                self.second = if taken > 0 { 0 } else { self.second.saturating_add(u32::from(!self.met)) };
+                self.met = true;
+                Next { wait: if taken > 0 { Duration::ZERO } else { LOCKED }, due: self.behind }
             }
             Err(failed) => {
                 // What passes by itself poisons nobody: only what stays is narrowed down.
@@ -98,8 +107,31 @@ impl Loop {
                     tracing::error!(error = %Chain(&failed), "rungs cannot be fired now; trying on");
                 }
                 self.failing = true;
-                if stays && !failed.taken.is_empty() { Duration::ZERO } else { Duration::from_millis(200) }
+                let at_once = stays && !failed.taken.is_empty();
+                Next { wait: if at_once { Duration::ZERO } else { Duration::from_millis(200) }, due: at_once }
             }
+        }
+    }
+
+    /// Fires one batch; two side by side when the last was full, for one alone leaves the server waiting for us, and us for it.
+    async fn fire(&mut self, except: &[Uuid]) -> Result<usize, Failed> {
+        let [one, other] = &mut self.firing;
+        let full = usize::try_from(self.batch).unwrap_or(usize::MAX);
+        if !std::mem::take(&mut self.behind) {
+            let taken = one.fire_due(self.batch, except).await?;
+            self.behind = taken == full;
+            return Ok(taken);
+        }
+        match tokio::join!(one.fire_due(self.batch, except), other.fire_due(self.batch, except)) {
+            (Ok(one), Ok(other)) => {
+                self.behind = one + other == 2 * full;
+                Ok(one + other)
+            }
+            (Ok(taken), Err(failed)) | (Err(failed), Ok(taken)) if !failed.error.stays() => {
+                tracing::debug!(error = %Chain(&failed), "one of two connections fired nothing");
+                Ok(taken)
+            }
+            (Err(failed), _) | (_, Err(failed)) => Err(failed),
         }
     }
 
@@ -118,8 +150,9 @@ impl Loop {
         }
     }
 
-    async fn until_next(&mut self, except: &[Uuid]) -> Duration {
-        let session = &mut self.firing.session;
+    /// When the next rung is due; none when one is.
+    async fn until_next(&mut self, except: &[Uuid]) -> Option<Next> {
+        let session = &mut self.firing[0].session;
         let db = session.db.clone();
         let asked = async {
             let mut connection = session.take().await?;
@@ -128,14 +161,15 @@ impl Loop {
             Ok::<_, sqlx::Error>(until)
         };
         match db.in_time(asked).await {
-            Ok(None) => POLL,
+            Ok(None) => Some(Next { wait: POLL, due: false }),
             Ok(Some(until)) => {
                 let until = if self.stands_back() { until + BACK } else { until };
-                until.to_std().map_or(Duration::ZERO, |until| until.min(POLL))
+                let wait = until.to_std().ok().filter(|wait| !wait.is_zero())?;
+                Some(Next { wait: wait.min(POLL), due: wait < POLL && !self.stands_back() })
             }
             Err(error) => {
                 tracing::warn!(error = %Chain(&error), "cannot ask what is due next");
-                POLL / 5
+                Some(Next { wait: POLL / 5, due: false })
             }
         }
     }

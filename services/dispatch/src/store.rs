@@ -306,7 +306,7 @@ pub async fn start(tx: &mut PgConnection, ladders: &[(AssignmentId, &Ladder)]) -
 }
 
 /// Writes rungs that fire, once each, with their effects, and when these assignments are due next. A rung that fired already is an
-/// error, and so is an effect that is there already: nothing is done then.
+/// error, and so is an effect that is there already: the transaction must not commit then.
 pub async fn fire(
     tx: &mut PgConnection,
     fired: &[(AssignmentId, &Fired)],

@@ -5,6 +5,7 @@ create table log_head (
     log_id uuid not null default gen_random_uuid(),
     position bigint not null default 0,
     cluster text not null,
+    cluster_at timestamptz not null default '-infinity',
     held_at timestamptz,
     whole_until text,
     whole_position bigint,
@@ -19,6 +20,7 @@ comment on column log_head.one is 'Keeps it one row';
 comment on column log_head.log_id is 'Identity of the log; changes when the database was restored or the timeline changed';
 comment on column log_head.position is 'Position of the newest placed fact';
 comment on column log_head.cluster is 'The server and database that log_id belongs to, as cluster() names them';
+comment on column log_head.cluster_at is 'When that was last found to be another: a restore, or a standby that was promoted';
 comment on column log_head.held_at is 'Since when nothing leaves the house, after a restore; null when it may';
 comment on column log_head.whole_until is 'The cluster that the log was last kept on before the server changed; processes that ran then testify';
 comment on column log_head.whole_position is 'How far the log had come when the change was found: whoever had seen more misses something';
@@ -198,6 +200,15 @@ $$;
 comment on function to_publish(bigint[], bigint) is
     'One pass of a relay, which has published these positions: numbers what was committed, and returns it for the caller to publish;
 with what somebody numbered a while ago and nobody has published. One row at least: how far the log reaches';
+
+create function all_connected() returns boolean language sql as $$
+    select pg_postmaster_start_time() < clock_timestamp() - interval '1500 ms'
+        and (select cluster_at < clock_timestamp() - interval '8 s' from log_head)
+        and (select backend_start < clock_timestamp() - interval '700 ms' from pg_stat_activity where pid = pg_backend_pid())
+$$;
+comment on function all_connected() is
+    'Whether every process that lives has had the time to connect since the server was started or promoted, or since all sessions were
+ended, this one among them: whoever has no session now is then dead';
 
 insert into log_head (cluster) values (cluster());
 insert into relay default values;

@@ -23,7 +23,7 @@ use crate::inbox::{self, Outcome, Routes};
 /// The one stream.
 const STREAM: &str = "HAIQU";
 /// What a consumer took and did not acknowledge comes to another after this time: it is a dead one's, or the inbox drops it.
-const REDELIVERED: Duration = Duration::from_secs(1);
+const REDELIVERED: Duration = Duration::from_millis(700);
 /// Shorter than any outbox keeps its facts, which is shorter than any inbox remembers them.
 const MAX_AGE: Duration = Duration::from_secs(3 * 24 * 3600);
 

@@ -3,7 +3,8 @@
 //! A cancelled `begin()` leaves a pooled connection inside an open transaction, and tonic cancels handlers when a client
 //! goes away. So a transaction begins in a task of its own, which nobody cancels: whoever is cancelled while waiting for it
 //! leaves a transaction that is known, and rolled back. (A `rollback` whenever a connection returns to its pool would do
-//! too, and make two round trips of every query.) Pools are small, and each loop has a connection of its own; `k8s/` adds them up.
+//! too, and make two round trips of every query.) Pools are small, and each loop has a connection of its own (the ladder two);
+//! `k8s/` adds them up.
 //!
 //! A server may vanish without a word: its host is gone, or the way to it. Whatever waits for it then waits for as long as TCP
 //! hopes, a quarter of an hour, and so does its connection's place in the pool. So nothing of ours waits longer than [`LIMIT`];
@@ -124,6 +125,11 @@ impl Db {
         }
     }
 
+    /// Wakes whoever acts on what was heard: there is work of another process to take up.
+    pub fn inherited(&self) {
+        self.heard.send_modify(|count| *count += 1);
+    }
+
     /// Wakes the schedules and whoever acts on what was heard; the relay when there is something for it.
     pub(crate) fn committed_heard(&self, stated: bool) {
         for waiting in [&self.commits, &self.heard].into_iter().chain(stated.then_some(&self.stated)) {
@@ -144,14 +150,19 @@ impl Db {
         if let Ok(done) = tokio::time::timeout(LIMIT, &mut work).await {
             return done;
         }
-        // Unless it hung on connections that are not used any more.
-        if locked(&self.silence).is_none_or(|last| last < began) {
-            *locked(&self.silence) = Some(Instant::now());
-        }
+        self.fell_silent(began);
         // Before the work is dropped: a connection that is left in the middle of something must find its pool closed.
         self.work();
         let silent = std::io::Error::new(std::io::ErrorKind::TimedOut, "the database did not answer within 5 s");
         Err(sqlx::Error::Io(silent).into())
+    }
+
+    /// Work that began then was given up: unless it hung on connections that are not used any more, none is used that is there now.
+    fn fell_silent(&self, began: Instant) {
+        let mut silence = locked(&self.silence);
+        if silence.is_none_or(|last| last < began) {
+            *silence = Some(Instant::now());
+        }
     }
 
     /// A pool that was made since the server last did not answer.
@@ -187,7 +198,7 @@ impl Db {
 
     /// A connection for one loop alone; made when it is first needed.
     pub fn session(&self) -> Session {
-        Session { db: self.clone(), kept: None }
+        Session { db: self.clone(), kept: None, made: Instant::now() }
     }
 }
 
@@ -199,14 +210,17 @@ pub struct Session {
     /// The database that it is a connection to.
     pub db: Db,
     kept: Option<PgConnection>,
+    made: Instant,
 }
 
 impl Session {
     /// The connection, to be kept when all went well.
     pub async fn take(&mut self) -> sqlx::Result<PgConnection> {
-        if let Some(kept) = self.kept.take() {
+        let silence = *locked(&self.db.silence);
+        if let Some(kept) = self.kept.take().filter(|_| silence.is_none_or(|silence| silence < self.made)) {
             return Ok(kept);
         }
+        self.made = Instant::now();
         let mut connection = PgConnection::connect_with(&self.db.options).await?;
         restore::recognise(&mut connection, &self.db.witness).await?;
         Ok(connection)

@@ -135,7 +135,8 @@ impl Host {
         self
     }
 
-    /// Runs timed work until the stop, on a thread of its own: nothing else that this process does holds it up.
+    /// Runs timed work until the stop, on a thread of its own, so that no other work of this process is in its way. It keeps to sessions
+    /// of its own: a pool's connection that was made there would end with it.
     pub fn urgent<F>(self, name: &'static str, task: impl FnOnce(Stop) -> F + Send + 'static) -> Host
     where
         F: Future<Output = anyhow::Result<()>> + Send + 'static,
@@ -195,11 +196,12 @@ async fn apart(
     name: &'static str,
     work: impl Future<Output = anyhow::Result<()>> + Send + 'static,
 ) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (tell, ended) = oneshot::channel();
     std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let done = runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(work));
         // Nobody listens any more when the process is stopping at once.
-        let _ = tell.send(runtime.block_on(work));
+        let _ = tell.send(done);
     })?;
     ended.await.context("its thread panicked")?
 }

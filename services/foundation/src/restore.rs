@@ -127,6 +127,7 @@ async fn adopt(tx: &mut PgConnection, current: &str, witness: &Witness) -> sqlx:
     let log_id = if verdict.renewed { crate::id::new() } else { head.log_id };
     sqlx::query!(
         "update log_head set log_id = $1, cluster = $2, whole_until = $3, whole_position = $4, lost = $5,
+             cluster_at = case when cluster = $2 then cluster_at else clock_timestamp() end,
              held_at = case when $6 then coalesce(held_at, clock_timestamp()) end, doubtful_before = clock_timestamp()",
         log_id,
         current,

@@ -7,10 +7,12 @@ pub mod receipts;
 pub mod sending;
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use foundation::BoxFuture;
 use foundation::clock::from_wire;
-use foundation::db::{Chain, Db, Session};
+use foundation::db::{Chain, Db, Session, stays};
+use foundation::host::pause;
 use foundation::rpc::client::Peer;
 use proto::dispatch::v1::directory_service_client::DirectoryServiceClient;
 use proto::dispatch::v1::{Contact, ResolveTargetRequest, ResolveTargetResponse};
@@ -50,12 +52,24 @@ pub(crate) struct Resolved {
 /// What is done with some of what was taken up.
 type Work<T> = for<'a> fn(&'a mut PgConnection, &'a [T]) -> BoxFuture<'a, Result<(), Error>>;
 
+/// How long a server that has gone away is waited for, with the work in hand: half of its lease.
+const AWAY: Duration = Duration::from_secs(2);
+
 /// Does this in one transaction for all, or for each alone where one of them cannot be done: that one is taken up again after its
 /// lease.
 async fn together<T>(session: &mut Session, all: &[T], effect: fn(&T) -> Uuid, work: Work<T>) {
-    let db = session.db.clone();
-    if all.is_empty() || db.in_time(in_transaction(session, all, work)).await.is_ok() {
+    let (db, began) = (session.db.clone(), Instant::now());
+    if all.is_empty() {
         return;
+    }
+    loop {
+        match db.in_time(in_transaction(session, all, work)).await {
+            Ok(()) => return,
+            Err(Error::Database(error)) if !stays(&error) && began.elapsed() < AWAY => {
+                pause(Duration::from_millis(50)).await;
+            }
+            Err(_) => break,
+        }
     }
     for one in all {
         if let Err(error) = db.in_time(in_transaction(session, std::slice::from_ref(one), work)).await {

@@ -119,8 +119,10 @@ pub async fn tasks(operations: Operations, stop: Stop) -> anyhow::Result<()> {
 /// Frees what dead processes took up, until told to stop.
 pub async fn orphans(operations: Operations, stop: Stop) -> anyhow::Result<()> {
     while !stop.requested() {
-        if let Err(error) = operations.db.in_time(store::free_orphans(&operations.db)).await {
-            tracing::warn!(error = %Chain(&error), "leases of dead processes run their time");
+        match operations.db.in_time(store::free_orphans(&operations.db)).await {
+            Ok(true) => operations.db.inherited(),
+            Ok(false) => {}
+            Err(error) => tracing::warn!(error = %Chain(&error), "leases of dead processes run their time"),
         }
         tokio::select! {
             () = stop.wait() => {}

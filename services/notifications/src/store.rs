@@ -286,15 +286,13 @@ pub async fn task_again(tx: &mut PgConnection, id: Uuid, after: TimeDelta) -> sq
 }
 
 /// Frees what a process took up that is gone: Postgres sees no session of it any more; and what would wait for longer than any
-/// lease or pause: a clock wrote it that has been put right since. Leases younger than half a second stay, and a session younger than
-/// a lease frees nothing: where all sessions have just ended, or the server was promoted, others may live and still be connecting.
-pub async fn free_orphans(db: &Db) -> sqlx::Result<()> {
+/// lease or pause: a clock wrote it that has been put right since. Leases younger than half a second stay, and nothing is freed while
+/// whoever lives may still be connecting. Says whether something was freed.
+pub async fn free_orphans(db: &Db) -> sqlx::Result<bool> {
     let mut connection = db.work().acquire().await?;
     clock::now(&mut connection).await?;
-    sqlx::query!(
-        "with alive as materialized (select application_name from pg_stat_activity where application_name is not null),
-              server as (select backend_start < clock_timestamp() - interval '4 s' as settled
-                          from pg_stat_activity where pid = pg_backend_pid()),
+    sqlx::query_scalar!(
+        r#"with alive as materialized (select application_name from pg_stat_activity where application_name is not null),
               righted as (
              update call_task set attempt_at = clock_timestamp() where state = 'resolving'
              and attempt_at > (select clock_timestamp()) + interval '90 s'),
@@ -307,12 +305,13 @@ pub async fn free_orphans(db: &Db) -> sqlx::Result<()> {
               freed as (
              update call_task set attempt_at = clock_timestamp() where state = 'resolving' and taken_by is not null
              and attempt_at between (select clock_timestamp()) and (select clock_timestamp()) + interval '3500 ms'
-             and taken_by not in (select application_name from alive) and (select settled from server))
-         update message set attempt_at = clock_timestamp() where state = 'sending'
-         and attempt_at between (select clock_timestamp()) and (select clock_timestamp()) + interval '3500 ms'
-         and taken_by not in (select application_name from alive) and (select settled from server)"
+             and taken_by not in (select application_name from alive) and (select all_connected()) returning 1),
+              freed_too as (
+             update message set attempt_at = clock_timestamp() where state = 'sending'
+             and attempt_at between (select clock_timestamp()) and (select clock_timestamp()) + interval '3500 ms'
+             and taken_by not in (select application_name from alive) and (select all_connected()) returning 1)
+         select exists (select from freed) or exists (select from freed_too) as "freed!""#
     )
-    .execute(&mut *connection)
-    .await?;
-    Ok(())
+    .fetch_one(&mut *connection)
+    .await
 }

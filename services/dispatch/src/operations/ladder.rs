@@ -78,7 +78,11 @@ async fn fire(tx: &mut PgConnection, due: &[Due], policy: &Policy) -> Result<(),
     let (mut ladders, now) = store::ladders_now(tx, &ids).await?;
     let (mut fired, mut next) = (Vec::new(), Vec::new());
     for one in due {
-        let Some(ladder) = ladders.get_mut(&one.id).and_then(|own| own.last_mut()) else { continue };
+        let Some(ladder) = ladders.get_mut(&one.id).and_then(|own| own.last_mut()) else {
+            tracing::error!(assignment = %one.id, "has no ladder; it is due no more");
+            next.push((one.id, None));
+            continue;
+        };
         fired.extend(ladder.fire(now, policy).into_iter().map(|rung| (one, rung)));
         next.push((one.id, ladder.next_due()));
     }

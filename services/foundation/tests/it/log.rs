@@ -160,3 +160,24 @@ fn a_cancelled_borrower_leaves_no_open_transaction_in_the_pool() {
         assert!(super::happened(&db).await.is_empty());
     });
 }
+
+#[test]
+fn a_fact_is_deleted_when_it_is_old_and_every_consumer_has_confirmed_it_or_was_struck_off() {
+    local::testing::run(async {
+        let db = super::database().await;
+        let mut tx = db.begin().await.unwrap();
+        announce(&mut tx, (1..=3).map(|version| fact("a", version)).collect()).await.unwrap();
+        db.commit(tx).await.unwrap();
+        place(&db).await.unwrap();
+        let run = async |statement: &'static str| {
+            sqlx::raw_sql(statement).execute(&db.work()).await.unwrap();
+            foundation::housekeeping::clean(&db).await.unwrap();
+            placed(&db).await.into_iter().map(|(position, _)| position).collect::<Vec<_>>()
+        };
+        run("delete from consumer; insert into consumer (name, confirmed) values ('quick', 3), ('slow', 0)").await;
+        let old = "update outbox set occurred_at = now() - interval '31 days' where position < 3";
+        assert_eq!(run(old).await, [1, 2, 3], "the slow one has not had them");
+        assert_eq!(run("update consumer set confirmed = 1 where name = 'slow'").await, [2, 3]);
+        assert_eq!(run("update consumer set struck_off = true where name = 'slow'").await, [3], "the third is young");
+    });
+}

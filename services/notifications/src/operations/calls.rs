@@ -16,8 +16,8 @@ use crate::error::Error;
 use crate::store::{self, Resolving};
 use crate::views;
 
-/// Look-ups under way at once.
-const AT_ONCE: usize = 8;
+/// Look-ups under way at once, as many as there are for messages: after an outage both have the same backlog.
+const AT_ONCE: usize = 32;
 
 impl Operations {
     /// Opens tasks whose callee has to be looked up; says whether there may be more.

@@ -78,10 +78,9 @@ fn what_a_dead_process_had_taken_up_is_free_within_a_second() {
     run(async {
         let (db, url) = database().await;
         hear(&db, &rung(&db).await).await;
-        // Only a session that is older than a lease may say that another process is gone.
-        let settled = "select backend_start < clock_timestamp() - interval '4 s' from pg_stat_activity where pid = pg_backend_pid()";
-        eventually("the session is old enough", || async {
-            sqlx::query_scalar(settled).fetch_one(&db.work()).await.unwrap()
+        // Before that nobody may say that another process is gone.
+        eventually("everybody has connected", || async {
+            sqlx::query_scalar("select all_connected()").fetch_one(&db.work()).await.unwrap()
         })
         .await;
         let dying = db::connect(&url, SCHEMA).await.unwrap();
