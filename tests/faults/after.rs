@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use local::stack::Stack;
-use proto::events::v1::RungFired;
+use proto::events::v1::{
+    AssignmentAnswered, AssignmentReturned, AssignmentSubmitted, RungFired, WhistleBlown, WhistleClosed,
+    WhistleWithdrawn,
+};
 use proto::{Event as _, TOPOLOGY};
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use super::checker::Violation;
-use super::history::{History, Window};
+use super::history::{History, Ladder, Share, Whistle, Window};
 
 /// How long hearers may take to have heard everything once the load has ended.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -53,9 +56,9 @@ pub async fn rung_lateness(stack: &Stack, windows: &[Window]) -> anyhow::Result<
 }
 
 /// I7, I9, I10, I13: what the databases of all services say together.
-pub async fn violations(stack: &Stack, history: &History) -> anyhow::Result<Vec<Violation>> {
+pub async fn violations(stack: &Stack, history: &History, ladder: &Ladder) -> anyhow::Result<Vec<Violation>> {
     let mut found = unheard(stack).await?;
-    found.extend(not_kept(stack, history).await?);
+    found.extend(not_kept(stack, history, ladder).await?);
     found.extend(not_closed(stack, history).await?);
     found.extend(stated_twice(stack).await?);
     Ok(found)
@@ -133,22 +136,72 @@ async fn stated_twice(stack: &Stack) -> anyhow::Result<Vec<Violation>> {
     Ok(found)
 }
 
-/// I7: what was acknowledged is there.
-async fn not_kept(stack: &Stack, history: &History) -> anyhow::Result<Vec<Violation>> {
-    let shares: Vec<_> = history.whistles.iter().flat_map(|whistle| &whistle.shares).collect();
-    let (ladders, stops): (Vec<_>, Vec<_>) = shares.iter().map(|share| (share.ladder, share.stopped_at)).unzip();
-    let lost: Vec<Uuid> = sqlx::query_scalar(
-        "select known.id from unnest($1::uuid[], $2::timestamptz[]) as known (id, stopped_at)
-         left join ladder on ladder.id = known.id
-         where ladder.id is null or ladder.stopped_at is distinct from known.stopped_at",
-    )
-    .bind(&ladders)
-    .bind(&stops)
-    .fetch_all(&mut connect(stack, "dispatch").await?)
-    .await?;
-    let violation =
-        |ladder: Uuid| Violation { invariant: "I7", what: format!("ladder {ladder} is not as it was acknowledged") };
-    Ok(lost.into_iter().map(violation).collect())
+/// I7: what was acknowledged is there: each ladder with its stop, each share that was handed in. I2: each rung that had to happen has
+/// happened, with its card, and no other; none after a later one.
+async fn not_kept(stack: &Stack, history: &History, ladder: &Ladder) -> anyhow::Result<Vec<Violation>> {
+    let mut dispatch = connect(stack, "dispatch").await?;
+    let ladders: HashMap<Uuid, (Option<DateTime<Utc>>, String)> = {
+        let all = "select l.id, l.stopped_at, a.state from ladder l join assignment a on a.id = l.assignment_id";
+        let all: Vec<(Uuid, _, _)> = sqlx::query_as(all).fetch_all(&mut dispatch).await?;
+        all.into_iter().map(|(id, stopped, state)| (id, (stopped, state))).collect()
+    };
+    let fired = "select ladder_id, number, fired_at, card from rung where fired_at is not null";
+    let fired: Vec<(Uuid, i32, DateTime<Utc>, Option<String>)> = sqlx::query_as(fired).fetch_all(&mut dispatch).await?;
+    let fired: HashMap<_, _> = fired.into_iter().map(|(ladder, rung, at, card)| ((ladder, rung), (at, card))).collect();
+    let mut found = Vec::new();
+    for whistle in &history.whistles {
+        for share in &whistle.shares {
+            let named = format!("whistle {} (T0 {}), assignment {}", whistle.id, whistle.blown_at, share.assignment);
+            let mut violate =
+                |invariant, what: String| found.push(Violation { invariant, what: format!("{named}: {what}") });
+            match ladders.get(&share.ladder) {
+                None => violate("I7", format!("its ladder {} is not there", share.ladder)),
+                Some((stopped, _)) if *stopped != share.stopped_at => {
+                    violate("I7", format!("stopped {stopped:?}, acknowledged as {:?}", share.stopped_at));
+                }
+                Some((_, state))
+                    if share.handed_in && !["submitted", "closed", "withdrawn"].contains(&state.as_str()) =>
+                {
+                    violate("I7", format!("was handed in, as acknowledged, and is {state}"));
+                }
+                Some(_) => {}
+            }
+            for (what, invariant) in rungs(whistle, share, ladder, &fired) {
+                violate(invariant, what);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// When a rung fired, and its card.
+type Fired = (DateTime<Utc>, Option<String>);
+
+/// What is wrong with the rungs of a share.
+fn rungs(
+    whistle: &Whistle,
+    share: &Share,
+    ladder: &Ladder,
+    fired: &HashMap<(Uuid, i32), Fired>,
+) -> Vec<(String, &'static str)> {
+    let (mut wrong, mut before) = (Vec::new(), None);
+    for ((rung, step), card) in (1..).zip(&ladder.steps).zip([None, Some("yellow"), Some("red"), None]) {
+        let due = whistle.blown_at + step.after;
+        let happens = share.stopped_at.is_none_or(|stopped| due <= stopped);
+        match fired.get(&(share.ladder, rung)) {
+            None if happens => wrong.push((format!("rung {rung}, due {due}, has not fired"), "I2")),
+            Some((at, _)) if !happens => wrong.push((format!("rung {rung}, due {due}, fired at {at}"), "I1")),
+            Some((at, _)) if before > Some(*at) => {
+                wrong.push((format!("rung {rung} fired at {at}, before the last"), "I2"))
+            }
+            Some((at, given)) if given.as_deref() != card => {
+                wrong.push((format!("rung {rung}, fired at {at}, gave {given:?} for {card:?}"), "I2"));
+            }
+            Some((at, _)) => before = Some(*at),
+            None => {}
+        }
+    }
+    wrong
 }
 
 /// I10 and I13: a whistle whose assignments are all closed is closed, and so is its grievance, which has its newest version.
@@ -164,11 +217,11 @@ async fn not_closed(stack: &Stack, history: &History) -> anyhow::Result<Vec<Viol
     let mut found: Vec<_> =
         open.into_iter().map(|id| violation("I13", id, "has only closed assignments and is open")).collect();
     let ids: Vec<Uuid> = history.whistles.iter().map(|whistle| whistle.id).collect();
-    let stated: Vec<(Uuid, i64, String)> = sqlx::query_as("select id, version, state from whistle where id = any($1)")
+    let closed: Vec<Uuid> = sqlx::query_scalar("select id from whistle where state = 'closed' and id = any($1)")
         .bind(&ids)
         .fetch_all(&mut dispatch)
         .await?;
-    let closed: HashSet<Uuid> = stated.iter().filter(|(_, _, state)| state == "closed").map(|(id, _, _)| *id).collect();
+    let closed: HashSet<Uuid> = closed.into_iter().collect();
     for whistle in history.whistles.iter().filter(|whistle| whistle.closed && !closed.contains(&whistle.id)) {
         found.push(violation("I13", whistle.id, "was confirmed by every share and is not closed"));
     }
@@ -177,16 +230,40 @@ async fn not_closed(stack: &Stack, history: &History) -> anyhow::Result<Vec<Viol
             .bind(&ids)
             .fetch_all(&mut connect(stack, "grievances").await?)
             .await?;
-    let newest: HashMap<Uuid, (i64, &str)> =
-        stated.iter().map(|(id, version, state)| (*id, (*version, state.as_str()))).collect();
+    let told = told(&mut dispatch).await?;
     for (id, version, state) in &heard {
-        let Some((stated, now)) = newest.get(id) else { continue };
-        if version > stated {
-            found.push(violation("I10", *id, "is known in a version that was never stated"));
+        if told.get(id) != Some(version) {
+            found.push(violation("I10", *id, "is known in another version than the newest that was told"));
         }
-        if *now == "closed" && state != "closed" {
+        if closed.contains(id) && state != "closed" {
             found.push(violation("I13", *id, "is closed and its grievance is not"));
         }
     }
     Ok(found)
+}
+
+/// The newest version of each whistle that grievances was told of.
+async fn told(dispatch: &mut PgConnection) -> anyhow::Result<HashMap<Uuid, i64>> {
+    let stated = "select aggregate_id, subject, payload from outbox where subject = any($1)";
+    let stated: Vec<(String, String, Vec<u8>)> =
+        sqlx::query_as(stated).bind(proto::topology::subjects("dispatch", "grievances")).fetch_all(dispatch).await?;
+    let mut told = HashMap::new();
+    for (id, subject, payload) in stated {
+        let version = version(&subject, &payload)?;
+        told.entry(id.parse()?).and_modify(|newest: &mut i64| *newest = version.max(*newest)).or_insert(version);
+    }
+    Ok(told)
+}
+
+fn version(subject: &str, payload: &[u8]) -> anyhow::Result<i64> {
+    use prost::Message as _;
+    Ok(match subject {
+        WhistleBlown::SUBJECT => WhistleBlown::decode(payload)?.version,
+        AssignmentAnswered::SUBJECT => AssignmentAnswered::decode(payload)?.version,
+        AssignmentSubmitted::SUBJECT => AssignmentSubmitted::decode(payload)?.version,
+        AssignmentReturned::SUBJECT => AssignmentReturned::decode(payload)?.version,
+        WhistleWithdrawn::SUBJECT => WhistleWithdrawn::decode(payload)?.version,
+        WhistleClosed::SUBJECT => WhistleClosed::decode(payload)?.version,
+        other => anyhow::bail!("{other} is new to grievances: say here where its version stands"),
+    })
 }

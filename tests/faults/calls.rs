@@ -62,7 +62,12 @@ impl Driver {
         let times = if self.load.storm { rng.random_range(1..4) } else { u32::from(rng.random_bool(0.03)) };
         for _ in 0..times {
             let patience = Duration::from_micros(rng.random_range(200..8000));
-            if tokio::time::timeout(patience, call(who.request(request.clone()))).await.is_err() {
+            let mut request = who.request(request.clone());
+            if rng.random_bool(0.5) {
+                // The service gives it up by itself.
+                request.set_timeout(Duration::from_millis(1));
+            }
+            if !tokio::time::timeout(patience, call(request)).await.is_ok_and(|answer| answer.is_ok()) {
                 self.dropped.fetch_add(1, Ordering::Relaxed);
             }
         }

@@ -13,10 +13,10 @@ use std::fmt;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use local::stand_ins::{Kind, Seen};
-use local::verdict::Step;
 use uuid::Uuid;
 
-use super::history::{History, Ladder, Share, Whistle, Window, delaying, latest};
+use super::due::{Due, every, expected, fallbacks};
+use super::history::{History, Ladder, Window, delaying, latest};
 
 /// Between the last look at the answer and the message's arrival at the gateway.
 const ON_ITS_WAY: TimeDelta = TimeDelta::seconds(4);
@@ -72,6 +72,8 @@ pub struct Judgement {
     pub latest: TimeDelta,
     /// From the end of a fault until the last thing arrived that was due by then.
     pub healed: TimeDelta,
+    /// That last thing.
+    pub last: String,
     /// Everything that does not hold, first whistle first.
     pub violations: Vec<Violation>,
 }
@@ -87,29 +89,6 @@ pub fn percentile(times: &[TimeDelta], percent: usize) -> TimeDelta {
     times.get((times.len() * percent / 100).min(times.len().saturating_sub(1))).copied().unwrap_or_default()
 }
 
-/// One effect that must happen.
-struct Due<'h> {
-    id: Uuid,
-    kind: Kind,
-    due_at: DateTime<Utc>,
-    whistle: &'h Whistle,
-    share: &'h Share,
-    rung: usize,
-    target: &'static str,
-}
-
-impl Due<'_> {
-    fn named(&self) -> String {
-        let (kind, target, due) = (self.kind, self.target, self.due_at);
-        let stopped = self.share.stopped_at.map_or("never".into(), |at| at.to_rfc3339());
-        let (whistle, assignment) = (self.whistle.id, self.share.assignment);
-        format!(
-            "whistle {whistle} (T0 {}), assignment {assignment}, rung {}, {kind:?} to {target}, due {due}, stopped {stopped}",
-            self.whistle.blown_at, self.rung
-        )
-    }
-}
-
 /// Decides.
 pub fn judge(history: &History, ladder: &Ladder, evidence: &Evidence) -> Judgement {
     let mut found = Judgement::default();
@@ -118,7 +97,7 @@ pub fn judge(history: &History, ladder: &Ladder, evidence: &Evidence) -> Judgeme
     for seen in evidence.seen.iter().filter(|seen| leaves(seen.kind)) {
         received.entry(seen.id.parse().unwrap_or_default()).or_default().push(seen);
     }
-    due.extend(fallbacks(&due, &received, evidence));
+    due.extend(fallbacks(&due, &received, &evidence.undeliverable));
     found.effects = due.len();
     let by_id: HashSet<Uuid> = due.iter().map(|one| one.id).collect();
     for one in &due {
@@ -127,10 +106,15 @@ pub fn judge(history: &History, ladder: &Ladder, evidence: &Evidence) -> Judgeme
             Some(seen) => arrived(&mut found, one, seen, history, ladder, evidence),
         }
     }
-    for (id, seen) in received.iter().filter(|(id, _)| !by_id.contains(id)) {
-        let what =
-            format!("{:?} {id} left for {} at {} and no rung asked for it", seen[0].kind, seen[0].to, seen[0].at);
-        found.violate("I1", what);
+    let unasked: HashMap<_, _> = received.iter().filter(|(id, _)| !by_id.contains(id)).collect();
+    let named: HashMap<Uuid, String> = match unasked.is_empty() {
+        true => HashMap::new(),
+        false => every(history, ladder).map(|one| (one.id, one.named())).collect(),
+    };
+    for (id, seen) in unasked {
+        let whose = named.get(id).map_or("of no rung of any whistle", String::as_str);
+        let (kind, to, at) = (seen[0].kind, &seen[0].to, seen[0].at);
+        found.violate("I1", format!("{kind:?} {id} left for {to} at {at} and was not asked for: {whose}"));
     }
     for complaint in &history.complaints {
         found.violate("I8", complaint.clone());
@@ -147,48 +131,6 @@ fn leaves(kind: Kind) -> bool {
         Kind::Sms | Kind::Call | Kind::Push => true,
         Kind::Correction | Kind::Answering | Kind::Answer => false,
     }
-}
-
-/// A rung happens if and only if it is due by the stop.
-fn expected<'h>(history: &'h History, ladder: &Ladder) -> Vec<Due<'h>> {
-    let mut all = Vec::new();
-    for whistle in &history.whistles {
-        for share in &whistle.shares {
-            for (rung, step) in (1..).zip(&ladder.steps) {
-                let due_at = whistle.blown_at + step.after;
-                if share.stopped_at.is_none_or(|stopped| due_at <= stopped) {
-                    all.extend(effects(step).map(|(kind, word, target)| {
-                        let name = format!("{}/{rung}/{word}/{target}", share.ladder);
-                        let id = Uuid::new_v5(&share.assignment, name.as_bytes());
-                        Due { id, kind, due_at, whistle, share, rung, target }
-                    }));
-                }
-            }
-        }
-    }
-    all
-}
-
-/// What could not be delivered to a unit's duty contact or head goes to its deputy, unless the rung says so anyway.
-fn fallbacks<'h>(due: &[Due<'h>], received: &HashMap<Uuid, Vec<&Seen>>, evidence: &Evidence) -> Vec<Due<'h>> {
-    let mut known: HashSet<Uuid> = due.iter().map(|one| one.id).collect();
-    let failed =
-        due.iter().filter(|one| evidence.undeliverable.contains(&one.id) && ["duty", "head"].contains(&one.target));
-    let instead = failed.filter_map(|one| {
-        let name = format!("{}/{}/sms/deputy", one.share.ladder, one.rung);
-        let id = Uuid::new_v5(&one.share.assignment, name.as_bytes());
-        // It follows the receipt, which is asked for after the message was taken over.
-        let due_at = received.get(&one.id)?.first()?.at;
-        Some(Due { id, kind: Kind::Sms, due_at, target: "deputy", ..*one })
-    });
-    instead.filter(|one| known.insert(one.id)).collect()
-}
-
-fn effects(step: &Step) -> impl Iterator<Item = (Kind, &'static str, &'static str)> {
-    let sms = step.sms.iter().map(|target| (Kind::Sms, "sms", *target));
-    let call = step.call.map(|target| (Kind::Call, "call", target));
-    let push = step.push.then_some((Kind::Push, "push", "oversight_platform"));
-    sms.chain(call).chain(push)
 }
 
 /// Not received: a reminder may be superseded, and then for a reason; everything else is lost.
@@ -233,7 +175,9 @@ fn arrived(
     found.latest = found.latest.max(late);
     let struck: Vec<_> = evidence.windows.iter().filter(|window| window.touches(one.due_at, came)).collect();
     let healed = delaying(one.due_at, &evidence.windows).into_iter().rfind(|window| one.due_at <= window.ended);
-    found.healed = found.healed.max(healed.map(|window| came - window.ended).unwrap_or_default());
+    if let Some(took) = healed.map(|window| came - window.ended).filter(|took| *took > found.healed) {
+        (found.healed, found.last) = (took, format!("came {came}: {}", one.named()));
+    }
     if struck.is_empty() {
         found.lateness.push(late);
     }
@@ -277,6 +221,7 @@ pub fn by_invariant(violations: &[Violation]) -> BTreeMap<String, usize> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::history::{Share, Whistle};
     use super::*;
 
     fn ladder() -> Ladder {
@@ -289,7 +234,13 @@ mod tests {
 
     fn history(stopped: Option<TimeDelta>) -> History {
         let stopped_at = stopped.map(|after| DateTime::UNIX_EPOCH + after);
-        let share = Share { assignment: Uuid::from_u128(1), ladder: Uuid::from_u128(2), stopped_at };
+        let share = Share {
+            assignment: Uuid::from_u128(1),
+            ladder: Uuid::from_u128(2),
+            stopped_at,
+            handed_in: false,
+            withdrawn: false,
+        };
         let whistle =
             Whistle { id: Uuid::from_u128(3), blown_at: DateTime::UNIX_EPOCH, shares: vec![share], closed: false };
         History { whistles: vec![whistle], ..History::default() }

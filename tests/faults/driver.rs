@@ -132,18 +132,11 @@ impl Driver {
         let sms = self.seen.subscribe();
         let blown = self.blow(&mut rng, number).await?;
         let blown_at = blown.blow_time.as_ref().and_then(time).context("no T0")?;
-        let share = |assignment: &dispatch::Assignment| -> anyhow::Result<Share> {
-            let ladder = assignment.ladders.first().context("no ladder")?;
-            Ok(Share {
-                assignment: assignment.assignment_id.parse()?,
-                ladder: ladder.ladder_id.parse()?,
-                stopped_at: None,
-            })
-        };
-        let mut shares = blown.assignments.iter().map(share).collect::<anyhow::Result<Vec<_>>>()?;
         let units: Vec<Uuid> = blown.assignments.iter().map(|one| one.unit_id.parse()).collect::<Result<_, _>>()?;
         let id: Uuid = blown.whistle_id.parse()?;
         let withdrawn = rng.random_bool(0.08).then(|| self.load.hour * rng.random_range(0..16));
+        let share = |assignment| share(assignment, withdrawn.is_some());
+        let mut shares = blown.assignments.iter().map(share).collect::<anyhow::Result<Vec<_>>>()?;
         let mut deeds = JoinSet::new();
         for (index, share) in shares.iter().enumerate() {
             let (driver, share, unit, sms) = (self.clone(), share.clone(), units[index], sms.resubscribe());
@@ -160,6 +153,7 @@ impl Driver {
             let (index, acted) = ended?;
             let (stopped_at, finished) = acted?;
             shares[index].stopped_at = shares[index].stopped_at.or(stopped_at);
+            shares[index].handed_in = finished;
             done &= finished;
         }
         let closed = done && withdrawn.is_none() && self.confirm(&mut rng, &shares, number).await?;
@@ -269,7 +263,10 @@ impl Driver {
             let mut client = client.clone();
             async move { client.submit_assignment(request).await }
         };
-        Ok((stopped, self.sure(&mut rng, &who, &submit, call, "SubmitAssignment").await?.is_ok()))
+        match self.sure(&mut rng, &who, &submit, call, "SubmitAssignment").await? {
+            Ok(_) => Ok((stopped, true)),
+            Err(refused) => Ok((stopped.or(self.refused("SubmitAssignment", &share, &refused)), false)),
+        }
     }
 
     async fn answer(&self, rng: &mut StdRng, who: &Somebody, share: &Share) -> anyhow::Result<Option<DateTime<Utc>>> {
@@ -285,7 +282,7 @@ impl Driver {
         };
         match self.sure(rng, who, &request, call, "AnswerAssignment").await? {
             Ok(answered) => Ok(stop_of(&answered)),
-            Err(refused) => self.refused("AnswerAssignment", share, &refused),
+            Err(refused) => Ok(self.refused("AnswerAssignment", share, &refused)),
         }
     }
 
@@ -319,16 +316,16 @@ impl Driver {
         };
         match self.sure(rng, who, &request, call, "AnswerByLink").await? {
             Ok(answered) => Ok(answered.answer_time.as_ref().and_then(time)),
-            Err(refused) => self.refused("AnswerByLink", share, &refused),
+            Err(refused) => Ok(self.refused("AnswerByLink", share, &refused)),
         }
     }
 
-    /// Withdrawn meanwhile: the withdrawal says when. For no other reason may an answer be refused.
-    fn refused<T>(&self, call: &str, share: &Share, why: &Status) -> anyhow::Result<Option<T>> {
-        if why.code() != Code::FailedPrecondition {
+    /// Withdrawn meanwhile: the withdrawal says when. For no other reason may a unit be refused.
+    fn refused<T>(&self, call: &str, share: &Share, why: &Status) -> Option<T> {
+        if why.code() != Code::FailedPrecondition || !share.withdrawn {
             self.history().complaints.push(format!("{call} of assignment {} was refused: {why}", share.assignment));
         }
-        Ok(None)
+        None
     }
 
     async fn withdraw(&self, rng: &mut StdRng, id: Uuid, shares: &mut [Share], number: usize) -> anyhow::Result<()> {
@@ -342,10 +339,13 @@ impl Driver {
             let mut client = client.clone();
             async move { client.withdraw_whistle(request).await }
         };
-        if let Ok(withdrawn) = self.sure(rng, self.people.street(number), &request, call, "WithdrawWhistle").await? {
-            for (share, now) in shares.iter_mut().zip(&withdrawn.assignments) {
-                share.stopped_at = stop_of(now);
+        match self.sure(rng, self.people.street(number), &request, call, "WithdrawWhistle").await? {
+            Ok(withdrawn) => {
+                for (share, now) in shares.iter_mut().zip(&withdrawn.assignments) {
+                    share.stopped_at = stop_of(now);
+                }
             }
+            Err(refused) => self.history().complaints.push(format!("the withdrawal of {id} was refused: {refused}")),
         }
         Ok(())
     }
@@ -362,10 +362,22 @@ impl Driver {
                 let mut client = client.clone();
                 async move { client.confirm_assignment(request).await }
             };
-            all &= self.sure(rng, self.people.street(number), &request, call, "ConfirmAssignment").await?.is_ok();
+            let confirmed = self.sure(rng, self.people.street(number), &request, call, "ConfirmAssignment").await?;
+            all &= confirmed.map_err(|refused| self.refused::<()>("ConfirmAssignment", share, &refused)).is_ok();
         }
         Ok(all)
     }
+}
+
+fn share(assignment: &dispatch::Assignment, withdrawn: bool) -> anyhow::Result<Share> {
+    let ladder = assignment.ladders.first().context("no ladder")?;
+    Ok(Share {
+        assignment: assignment.assignment_id.parse()?,
+        ladder: ladder.ladder_id.parse()?,
+        stopped_at: None,
+        handed_in: false,
+        withdrawn,
+    })
 }
 
 /// When the answer ladder stopped.

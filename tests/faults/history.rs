@@ -39,6 +39,10 @@ pub struct Share {
     pub ladder: Uuid,
     /// When the ladder stopped, as an acknowledged answer or withdrawal said; none while it runs.
     pub stopped_at: Option<DateTime<Utc>>,
+    /// Whether it was handed in, as acknowledged.
+    pub handed_in: bool,
+    /// Whether the street withdraws its whistle: only then may the unit be refused.
+    pub withdrawn: bool,
 }
 
 /// When a fault struck.

@@ -68,10 +68,10 @@ async fn rows(arguments: &Arguments, plan: &Plan) -> anyhow::Result<ExitCode> {
     let file = local::binaries()?.join(format!("faults-{}.json", plan.seed));
     // What this run is of: rows of another commit, or under another load, are not resumed.
     let of = format!("{} {} {}", revision().await?, arguments.minutes, arguments.rate);
-    let mut rows = if arguments.resume { kept(&file, &of)? } else { BTreeMap::new() };
+    let mut rows = kept(&file, &of, arguments.resume)?;
     let mut skipped = 0;
-    for fault in chosen {
-        if rows.get(fault.id).is_some_and(|row| row.holds()) {
+    for fault in &chosen {
+        if arguments.resume && rows.get(fault.id).is_some_and(Row::holds) {
             continue;
         }
         if let Some(why) = fault.impossible() {
@@ -86,11 +86,13 @@ async fn rows(arguments: &Arguments, plan: &Plan) -> anyhow::Result<ExitCode> {
         };
         print(&format!("{}\n{}", heading(), line(&row)));
         row.violations.iter().for_each(|violation| print(&format!("    {violation}")));
+        row.last.iter().for_each(|last| print(&format!("    the last to heal {last}")));
         rows.insert(fault.id.to_owned(), row);
         let run = Run { of: of.clone(), rows };
         std::fs::write(&file, serde_json::to_string_pretty(&run)?)?;
         rows = run.rows;
     }
+    rows.retain(|id, _| chosen.iter().any(|fault| fault.id == id));
     Ok(summary(&rows, skipped, plan.seed))
 }
 
@@ -121,11 +123,15 @@ struct Run {
     rows: BTreeMap<String, Row>,
 }
 
-fn kept(file: &PathBuf, of: &str) -> anyhow::Result<BTreeMap<String, Row>> {
+/// The rows of this commit under this load that have run already: to go on from, or to be added to.
+fn kept(file: &PathBuf, of: &str, resume: bool) -> anyhow::Result<BTreeMap<String, Row>> {
     let Ok(text) = std::fs::read(file) else { return Ok(BTreeMap::new()) };
-    let run: Run = serde_json::from_slice(&text)?;
-    anyhow::ensure!(run.of == of, "{} is of another commit or load ({}): run without --resume", file.display(), run.of);
-    Ok(run.rows)
+    match serde_json::from_slice::<Run>(&text) {
+        Ok(run) if run.of == of => Ok(run.rows),
+        Ok(run) if resume => anyhow::bail!("{} is of {}, not of {of}: run without --resume", file.display(), run.of),
+        Err(error) if resume => Err(error).context(file.display().to_string()),
+        Ok(_) | Err(_) => Ok(BTreeMap::new()),
+    }
 }
 
 /// The commit, and whether the tree is as it was then.

@@ -8,6 +8,7 @@ mod calls;
 pub mod checker;
 pub mod disk;
 pub mod driver;
+pub mod due;
 pub mod history;
 pub mod matrix;
 pub mod people;

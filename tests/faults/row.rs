@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use futures::{StreamExt as _, TryStreamExt as _};
 use local::people::{Somebody, channel, request_id};
 use local::stack::{Replica, Stack};
 use local::verdict::ladder;
@@ -79,6 +80,8 @@ pub struct Row {
     pub rungs_ms: [i64; 2],
     /// After the last fault: until the last late effect had arrived, milliseconds.
     pub healed_ms: i64,
+    /// That last one, when it came later than it should have.
+    pub last: Option<String>,
     /// The first violations.
     pub violations: Vec<String>,
     /// How many there are.
@@ -106,6 +109,7 @@ impl Row {
 /// Runs one row.
 pub async fn run(fault: &Fault, plan: &Plan) -> anyhow::Result<Row> {
     let binary = match fault.needs {
+        Needs::FailPoints if plan.binary.is_some() => anyhow::bail!("{} has a program of its own", fault.id),
         Needs::FailPoints => Some(bugs::build(bugs::FAIL_POINTS.name, bugs::FAIL_POINTS.patch).await?),
         _ => plan.binary.clone(),
     };
@@ -148,7 +152,7 @@ async fn judged(fault: &Fault, plan: &Plan, rig: &mut Rig) -> anyhow::Result<Row
     stop.send_replace(true);
     history.released = released.ended().await?;
     let mut found = judge(&history, &ladder, &evidence(rig).await?);
-    found.violations.extend(after::violations(&rig.stack, &history).await?);
+    found.violations.extend(after::violations(&rig.stack, &history, &ladder).await?);
     found.violations.extend(idle.await?);
     found.violations.extend(died(&rig.stack));
     found.violations.extend(deaf(&rig.stack).await?);
@@ -166,7 +170,7 @@ async fn evidence(rig: &Rig) -> anyhow::Result<Evidence> {
         superseded: after::superseded(&rig.stack).await?,
         windows: rig.windows.clone(),
         opened: after::opened(&rig.stack).await?,
-        undeliverable: gateway.undeliverable(),
+        undeliverable: gateway.undeliverable().into_keys().collect(),
     })
 }
 
@@ -208,6 +212,7 @@ fn row(fault: &Fault, seed: u64, whistles: usize, struck: &Struck, found: &Judge
         outside_ms: both(&found.lateness),
         rungs_ms: both(rungs),
         healed_ms: found.healed.num_milliseconds(),
+        last: (found.healed > TimeDelta::seconds(fault.heals)).then(|| found.last.clone()),
         violations: found.violations.iter().take(5).map(ToString::to_string).collect(),
         violated: found.violations.len(),
         invariants: by_invariant(&found.violations),
@@ -248,14 +253,15 @@ impl Centre {
 async fn release(centre: &Somebody, cases: &CaseServiceClient<Channel>) -> anyhow::Result<Vec<(Uuid, DateTime<Utc>)>> {
     let held = ListCasesRequest { state: CaseState::Held.into(), page_size: 100, page_token: String::new() };
     let held = centre.call(held, async |request| cases.clone().list_cases(request).await).await?;
-    let mut released = Vec::new();
-    for case in held.cases {
-        released.push((case.case_id.parse()?, local::now()));
+    // As many people as it takes: an outage holds thousands.
+    let released = futures::stream::iter(held.cases).map(async |case| {
+        let (id, at) = (case.case_id.parse()?, local::now());
         let release = ReleaseCaseRequest { request_id: request_id(), case_id: case.case_id };
         // It is listed again when this did not come through.
         let _ = centre.call(release, async |request| cases.clone().release_case(request).await).await;
-    }
-    Ok(released)
+        anyhow::Ok((id, at))
+    });
+    released.buffer_unordered(16).try_collect().await
 }
 
 /// Waits until nothing new arrives.

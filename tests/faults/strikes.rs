@@ -91,15 +91,15 @@ pub const FAULTS: &[Fault] = &[
     row("F0", "no fault: the control", processes::nothing, Needs::Nothing, 0),
     row("F1", "kill -9 any service", processes::kill_any, Needs::Nothing, 1),
     row("F1p", "death at named points", processes::fail_points, Needs::FailPoints, 2),
-    row("F2", "kill -9 all services at once", processes::kill_all, Needs::Nothing, 5),
+    row("F2", "kill -9 all services at once", processes::kill_all, Needs::Nothing, 2),
     row("F3", "NATS killed, stopped", servers::nats_gone, Needs::Nothing, 5),
     row("F4", "JetStream store deleted", messages::store_deleted, Needs::Nothing, 20),
     row("F5", "JetStream store rolled back", messages::store_rolled_back, Needs::Nothing, 20),
     row("F6", "power cut of NATS", servers::nats_power_cut, Needs::NatsDisk, 20),
-    row("F7", "power cut of Postgres", servers::postgres_power_cut, Needs::PostgresDisk, 12),
+    row("F7", "power cut of Postgres", servers::postgres_power_cut, Needs::PostgresDisk, 2),
     row("F9", "Postgres killed, backends terminated", servers::postgres_killed, Needs::Nothing, 2),
-    row("F10", "Postgres away for minutes", servers::postgres_away, Needs::Nothing, 60),
-    Fault { span: 140.0, ..row("F11", "SIGSTOP 13 to 15 s", processes::paused, Needs::Nothing, 5) },
+    Fault { span: 165.0, ..row("F10", "Postgres away for two minutes", servers::postgres_away, Needs::Nothing, 120) },
+    Fault { span: 170.0, ..row("F11", "SIGSTOP 13 to 75 s", processes::paused, Needs::Nothing, 5) },
     Fault { span: 250.0, ..row("F12", "links cut, half-open, one-way, slow", links::broken, Needs::Links, 10) },
     row("F13", "cancellation storm", processes::storm, Needs::Storm, 0),
     row("F14", "a long transaction elsewhere", servers::long_transaction, Needs::Nothing, 0),
@@ -109,7 +109,7 @@ pub const FAULTS: &[Fault] = &[
     row("F18", "events injected again", messages::injected_again, Needs::Nothing, 0),
     row("F19", "SMS gateway misbehaves", outside::gateway, Needs::Nothing, 12),
     row("F20", "阳光+ down for a day", outside::platform, Needs::Nothing, 60),
-    row("F22", "durable consumers paused, deleted", messages::consumers_gone, Needs::Nothing, 6),
+    row("F22", "durable consumers paused, deleted, starved", messages::consumers_gone, Needs::Nothing, 6),
     row("F23", "rapid reset, header flood, compression bomb", attacks::flood, Needs::Nothing, 0),
     row("F25", "dispatch restored into a new cluster", servers::dispatch_restored, Needs::Turn, 40),
     row("F26", "failover to a synchronous standby", failover::promoted, Needs::Nothing, 10),
@@ -133,11 +133,11 @@ impl Field<'_> {
         local::pause(Duration::from_secs_f64(seconds)).await;
     }
 
-    /// How many rungs fell due from then until now, and fired.
-    pub async fn fell_due(&self, from: DateTime<Utc>) -> anyhow::Result<u64> {
+    /// How many rungs fell due between then and then, and have fired.
+    pub async fn fell_due(&self, from: DateTime<Utc>, until: DateTime<Utc>) -> anyhow::Result<u64> {
         let due = "select count(*) from rung where due_at between $1 and $2 and fired_at is not null";
         let mut dispatch = PgConnection::connect(&self.rig.stack.databases["dispatch"]).await?;
-        let due = sqlx::query_scalar::<_, i64>(due).bind(from).bind(local::now());
+        let due = sqlx::query_scalar::<_, i64>(due).bind(from).bind(until);
         Ok(due.fetch_one(&mut dispatch).await?.unsigned_abs())
     }
 

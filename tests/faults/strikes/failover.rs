@@ -27,7 +27,7 @@ pub fn promoted<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<St
         field.window(from);
         field.wait(10.0).await;
         nothing_held(field).await?;
-        Ok(Struck { count: field.fell_due(from).await?, what: "rungs due about then" })
+        Ok(Struck { count: field.fell_due(from, local::now()).await?, what: "rungs due about then" })
     })
 }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use async_nats::jetstream;
+use chrono::TimeDelta;
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use local::process::signal;
@@ -11,6 +12,9 @@ use rand::seq::SliceRandom as _;
 use sqlx::{Connection as _, PgConnection};
 
 use super::{Field, Struck};
+
+/// Services that hear dispatch; each has a durable consumer of its name.
+const HEARERS: [&str; 3] = ["notifications", "oversight", "grievances"];
 
 /// F4: the store is gone, with what nobody had consumed yet.
 pub fn store_deleted<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Struck>> {
@@ -86,27 +90,38 @@ pub fn injected_again<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Res
     })
 }
 
-/// F22: durable consumers are deleted under their subscribers, and those of one service starve: somebody else takes its messages
-/// and never says so.
+/// F22: durable consumers are deleted under their subscribers, then paused, then they starve: somebody else takes their messages and
+/// never says so.
 pub fn consumers_gone<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Struck>> {
     Box::pin(async move {
         let context = jetstream::new(async_nats::connect(&field.rig.stack.servers.nats_url).await?);
         let (began, mut hit) = (tokio::time::Instant::now(), 0);
         field.wait(4.0).await;
-        while began.elapsed() + Duration::from_secs(12) < field.span {
+        while began.elapsed() + Duration::from_secs(30) < field.span {
             let from = local::now();
-            for consumer in ["notifications", "oversight", "grievances"] {
+            for consumer in HEARERS {
                 let stream = context.get_stream("HAIQU").await?;
                 hit += u64::from(stream.delete_consumer(consumer).await.is_ok_and(|deleted| deleted.success));
             }
             field.window(from);
             field.wait(6.5).await;
             let from = local::now();
-            hit += starve(&context, "notifications").await?;
+            for consumer in HEARERS {
+                let stream = context.get_stream("HAIQU").await?;
+                let paused = stream.pause_consumer(consumer, local::now() + TimeDelta::seconds(6)).await;
+                hit += u64::from(paused.is_ok_and(|paused| paused.paused));
+            }
+            field.wait(6.0).await;
+            field.window(from);
+            field.wait(6.5).await;
+            let from = local::now();
+            for consumer in HEARERS {
+                hit += starve(&context, consumer).await?;
+            }
             field.window(from);
             field.wait(6.5).await;
         }
-        Ok(Struck { count: hit, what: "consumers deleted, messages taken" })
+        Ok(Struck { count: hit, what: "consumers deleted, paused, messages taken" })
     })
 }
 
@@ -123,8 +138,15 @@ async fn starve(context: &jetstream::Context, name: &str) -> anyhow::Result<u64>
     Ok(taken)
 }
 
+/// The sequence number of the newest fact in JetStream's store; none when the store is not there.
+pub async fn stored(field: &Field<'_>) -> anyhow::Result<u64> {
+    let context = jetstream::new(async_nats::connect(&field.rig.stack.servers.nats_url).await?);
+    let Ok(stream) = context.get_stream("HAIQU").await else { return Ok(0) };
+    Ok(stream.cached_info().state.last_sequence)
+}
+
 async fn sleep_hearers(field: &Field<'_>, name: &str) {
-    for service in ["notifications", "oversight", "grievances"] {
+    for service in HEARERS {
         for replica in field.rig.of(service) {
             let pid = *replica.pid.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             signal(name, pid).await;

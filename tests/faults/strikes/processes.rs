@@ -9,7 +9,8 @@ use futures::future::BoxFuture;
 use local::process::signal;
 use local::stack::{Replica, kill};
 use rand::RngExt as _;
-use rand::seq::SliceRandom as _;
+use rand::seq::{IndexedRandom as _, SliceRandom as _};
+use sqlx::{Connection as _, PgConnection};
 
 use super::{Field, Struck, family};
 use crate::faults::history::Window;
@@ -79,38 +80,43 @@ pub fn kill_all<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<St
     })
 }
 
-/// F11: a process of each acting service, then NATS, then Postgres, sleeps for longer than any lease or limit.
+/// F11: a process of each acting service, then NATS, then Postgres, sleeps for longer than any lease or limit; one service for over a
+/// minute. Its other replica does the work meanwhile: the sleep of a service excuses nothing once what it had in hand is free.
 pub fn paused<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Struck>> {
     Box::pin(async move {
         let mut fell_due = 0;
-        let mut pids: Vec<u32> = ["dispatch", "notifications", "oversight"]
-            .iter()
-            .filter_map(|service| field.rig.of(service).first().map(pid))
-            .collect();
+        let services = ["dispatch", "notifications", "oversight"];
+        let mut pids: Vec<u32> =
+            services.iter().filter_map(|service| field.rig.of(service).choose(field.rng).map(pid)).collect();
         pids.extend(field.rig.stack.servers.nats.as_ref().map(|server| server.process.pid));
         pids.extend(field.rig.stack.servers.postgres.as_ref().map(|server| server.process.pid));
         field.wait(3.0).await;
         let (began, postgres) = (tokio::time::Instant::now(), pids.len() - 1);
+        let long = field.rng.random_range(0..services.len());
         for (index, pid) in pids.into_iter().enumerate() {
-            anyhow::ensure!(
-                began.elapsed() + Duration::from_secs(17) < field.span,
-                "the load is too short for all of them"
-            );
+            let sleeps = if index == long { 60_000..75_000 } else { 13_000..15_000 };
+            let seconds = f64::from(field.rng.random_range(sleeps)) / 1000.0;
+            let enough = began.elapsed() + Duration::from_secs_f64(seconds + 2.0) < field.span;
+            anyhow::ensure!(enough, "the load is too short for all of them");
             let from = local::now();
             let all = if index == postgres { family(pid) } else { vec![pid] };
             for pid in &all {
                 signal("STOP", *pid).await;
             }
-            let seconds = f64::from(field.rng.random_range(13_000..15_000)) / 1000.0;
+            if index < services.len() {
+                field.window(from);
+            }
             field.wait(seconds).await;
+            let until = local::now();
             for pid in &all {
                 signal("CONT", *pid).await;
             }
-            field.window(from);
+            if index >= services.len() {
+                field.window(from);
+            }
             // Until it has healed: the next pause excuses nothing of this one's.
             field.wait(5.5).await;
-            let due = field.fell_due(from).await?;
-            fell_due += due;
+            fell_due += field.fell_due(from, until).await?;
         }
         Ok(Struck { count: fell_due, what: "rungs due in the pauses" })
     })
@@ -127,9 +133,18 @@ pub fn nothing<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Str
 /// F13: the clients themselves are the fault.
 pub fn storm<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Struck>> {
     Box::pin(async move {
+        let before = rolled_back(field).await?;
         local::pause(field.span).await;
-        Ok(Struck { count: field.driver.dropped(), what: "calls dropped" })
+        anyhow::ensure!(field.driver.dropped() > 0, "no client has dropped a call");
+        Ok(Struck { count: rolled_back(field).await? - before, what: "calls cancelled in a transaction" })
     })
+}
+
+/// Transactions of dispatch that were rolled back: whoever is cancelled after the first statement leaves one.
+async fn rolled_back(field: &Field<'_>) -> anyhow::Result<u64> {
+    let mut dispatch = PgConnection::connect(&field.rig.stack.databases["dispatch"]).await?;
+    let count = "select xact_rollback from pg_stat_database where datname = current_database()";
+    Ok(sqlx::query_scalar::<_, i64>(count).fetch_one(&mut dispatch).await?.unsigned_abs())
 }
 
 fn pid(replica: &Replica) -> u32 {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 use local::people::{Somebody, channel, request_id};
 use local::process::signal;
@@ -34,9 +35,13 @@ pub fn nats_gone<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<S
         field.wait(4.0).await;
         while began.elapsed() + Duration::from_secs(20) < field.span {
             let (from, before) = (local::now(), field.driver.acknowledged());
-            nats(field)?.kill().await?;
+            let how = if field.rng.random_bool(0.5) { "KILL" } else { "TERM" };
+            signal(how, nats(field)?.process.pid).await;
+            nats(field)?.process.ended().await?;
             let seconds = f64::from(field.rng.random_range(4_000..9_000)) / 1000.0;
             field.wait(seconds).await;
+            let late = latest_rung(field, from).await?;
+            anyhow::ensure!(late < 1000, "a rung was fired {late} ms late while NATS was away");
             nats(field)?.start().await?;
             field.window(from);
             blown += (field.driver.acknowledged() - before) as u64;
@@ -46,19 +51,29 @@ pub fn nats_gone<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<S
     })
 }
 
+/// By how many milliseconds the latest rung since then was late.
+async fn latest_rung(field: &Field<'_>, since: DateTime<Utc>) -> anyhow::Result<i64> {
+    let mut dispatch = PgConnection::connect(&field.rig.stack.databases["dispatch"]).await?;
+    let late =
+        "select coalesce(max(extract(epoch from fired_at - due_at) * 1000)::bigint, 0) from rung where due_at >= $1";
+    Ok(sqlx::query_scalar(late).bind(since).fetch_one(&mut dispatch).await?)
+}
+
 /// F6: what NATS had not synced is gone.
 pub fn nats_power_cut<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Struck>> {
     Box::pin(async move {
         field.wait(10.0).await;
+        let stored = super::messages::stored(field).await?;
         let from = local::now();
-        let before = field.driver.acknowledged();
         signal("STOP", nats(field)?.process.pid).await;
         let copy = field.rig.disk()?.snapshot().await?;
         nats(field)?.kill().await?;
         field.rig.disk()?.swap(copy).await?;
         nats(field)?.start().await?;
         field.window(from);
-        Ok(Struck { count: before as u64, what: "whistles whose facts were in the store" })
+        // What has come since is more than what is left of before.
+        let lost = stored.saturating_sub(super::messages::stored(field).await?);
+        Ok(Struck { count: lost, what: "facts that the cut took" })
     })
 }
 
@@ -80,7 +95,7 @@ pub fn postgres_power_cut<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow:
         postgres(field)?.start().await?;
         field.window(from);
         field.wait(5.0).await;
-        Ok(Struck { count: field.fell_due(from).await?, what: "rungs due about then" })
+        Ok(Struck { count: field.fell_due(from, local::now()).await?, what: "rungs due about then" })
     })
 }
 
@@ -113,9 +128,9 @@ pub fn postgres_killed<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Re
 pub fn postgres_away<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Struck>> {
     Box::pin(async move {
         field.wait(8.0).await;
-        let (from, before) = (local::now(), field.driver.acknowledged() as u64);
+        let from = local::now();
         postgres(field)?.kill().await?;
-        field.wait(70.0).await;
+        field.wait(125.0).await;
         postgres(field)?.start().await?;
         field.window(from);
         // The backlog takes its time; it begins at once.
@@ -124,7 +139,7 @@ pub fn postgres_away<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Resu
         let fired = "select count(*) from rung where fired_at > pg_postmaster_start_time() and number > 1";
         let fired: i64 = sqlx::query_scalar(fired).fetch_one(&mut dispatch).await?;
         anyhow::ensure!(fired > 0, "no rung was fired within two seconds after Postgres was back");
-        Ok(Struck { count: before, what: "whistles with rungs that fell due" })
+        Ok(Struck { count: field.fell_due(from, local::now()).await?, what: "rungs due meanwhile" })
     })
 }
 
@@ -232,7 +247,7 @@ pub fn dispatch_restored<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::
         );
         release(field).await?;
         field.window(from);
-        Ok(Struck { count: field.fell_due(held).await?, what: "rungs due while held" })
+        Ok(Struck { count: field.fell_due(held, local::now()).await?, what: "rungs due while held" })
     })
 }
 

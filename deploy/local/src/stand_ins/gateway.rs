@@ -9,12 +9,16 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use chrono::TimeDelta;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::mood::{Fate, Moods};
 use super::{Kind, Ledger, Seen};
+
+/// How long a phone that cannot be reached is tried.
+const GIVES_UP: TimeDelta = TimeDelta::seconds(2);
 
 /// The gateway, serving.
 #[derive(Clone)]
@@ -101,8 +105,10 @@ async fn take(
     }
     let Message { id, to, text } = message.clone();
     let fate = gateway.moods.fate(id);
-    if fate == Fate::TurnedAway {
-        return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "code": "BUSY" })));
+    match fate {
+        Fate::TurnedAway => return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "code": "BUSY" }))),
+        Fate::TooMany => return (StatusCode::TOO_MANY_REQUESTS, Json(json!({ "code": "RATE" }))),
+        Fate::Good | Fate::Ambiguous(_) => {}
     }
     gateway.messages.lock().unwrap_or_else(PoisonError::into_inner).insert(id, message);
     let seen = Seen {
@@ -123,13 +129,11 @@ async fn take(
         tokio::spawn(gateway.answer(link, name));
     }
     match fate {
-        Fate::Good | Fate::TurnedAway => (StatusCode::OK, Json(json!({ "code": "OK" }))),
-        Fate::Ambiguous(None) => (StatusCode::BAD_GATEWAY, Json(json!({ "code": "ROUTE" }))),
-        Fate::Ambiguous(Some(after)) => {
-            crate::pause(after).await;
-            (StatusCode::OK, Json(json!({ "code": "OK" })))
-        }
+        Fate::Ambiguous(None) => return (StatusCode::BAD_GATEWAY, Json(json!({ "code": "ROUTE" }))),
+        Fate::Ambiguous(Some(after)) => crate::pause(after).await,
+        Fate::Good | Fate::TurnedAway | Fate::TooMany => {}
     }
+    (StatusCode::OK, Json(json!({ "code": "OK" })))
 }
 
 async fn find(State(gateway): State<Gateway>, headers: HeaderMap, Path(id): Path<Uuid>) -> (StatusCode, Json<Value>) {
@@ -138,8 +142,13 @@ async fn find(State(gateway): State<Gateway>, headers: HeaderMap, Path(id): Path
     }
     match gateway.messages.lock().unwrap_or_else(PoisonError::into_inner).get(&id) {
         Some(message) => {
-            let failed = gateway.moods.undeliverable().contains(&id);
-            let status = if failed { "failed" } else { "delivered" };
+            // The operator gives up late.
+            let failed = gateway.moods.undeliverable().get(&id).copied();
+            let status = match failed {
+                None => "delivered",
+                Some(taken) if crate::now() - taken < GIVES_UP => "accepted",
+                Some(_) => "failed",
+            };
             (StatusCode::OK, Json(json!({ "code": "OK", "status": status, "id": message.id })))
         }
         None => (StatusCode::NOT_FOUND, Json(json!({ "code": "ABSENT" }))),

@@ -34,6 +34,8 @@ pub enum Fate {
     Good,
     /// Turned away.
     TurnedAway,
+    /// Turned away: too many.
+    TooMany,
     /// Taken; the answer comes after this time, or is a failure when there is none.
     Ambiguous(Option<Duration>),
 }
@@ -45,10 +47,12 @@ pub struct Moods(Arc<Mutex<Inner>>);
 #[derive(Debug, Default)]
 struct Inner {
     mood: Mood,
+    /// While it was limited.
+    asked: u64,
     spoiled: u64,
     ambiguous: HashSet<Uuid>,
     turned_away: HashMap<Uuid, DateTime<Utc>>,
-    undeliverable: HashSet<Uuid>,
+    undeliverable: HashMap<Uuid, DateTime<Utc>>,
 }
 
 impl Moods {
@@ -76,8 +80,8 @@ impl Moods {
         self.inner().turned_away.clone()
     }
 
-    /// Ids that were taken and cannot be delivered.
-    pub fn undeliverable(&self) -> HashSet<Uuid> {
+    /// Ids that were taken and cannot be delivered, and since when.
+    pub fn undeliverable(&self) -> HashMap<Uuid, DateTime<Utc>> {
         self.inner().undeliverable.clone()
     }
 
@@ -86,10 +90,15 @@ impl Moods {
         let mut inner = self.inner();
         let fate = match inner.mood {
             Mood::Good => return Fate::Good,
-            Mood::Limited if inner.spoiled.is_multiple_of(2) => Fate::TurnedAway,
-            Mood::Limited => Fate::Good,
+            Mood::Limited => {
+                inner.asked += 1;
+                if inner.asked.is_multiple_of(2) {
+                    return Fate::Good;
+                }
+                Fate::TooMany
+            }
             Mood::Undeliverable => {
-                inner.undeliverable.insert(id);
+                inner.undeliverable.entry(id).or_insert_with(crate::now);
                 Fate::Good
             }
             Mood::FailsBefore => Fate::TurnedAway,
@@ -102,7 +111,7 @@ impl Moods {
             Fate::Ambiguous(_) => {
                 inner.ambiguous.insert(id);
             }
-            Fate::TurnedAway => {
+            Fate::TurnedAway | Fate::TooMany => {
                 inner.turned_away.entry(id).or_insert_with(crate::now);
             }
             Fate::Good => {}

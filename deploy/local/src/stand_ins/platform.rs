@@ -58,7 +58,7 @@ async fn take(
         return (StatusCode::UNPROCESSABLE_ENTITY, Json(json!({ "code": "ID" })));
     };
     let fate = platform.moods.fate(id);
-    if fate == Fate::TurnedAway {
+    if matches!(fate, Fate::TurnedAway | Fate::TooMany) {
         return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "code": "DOWN" })));
     }
     let receipt = {
