@@ -3,9 +3,11 @@
 
 mod blowing;
 mod capture;
+mod cost;
 mod fill;
 mod footprint;
 mod ladder;
+mod life;
 mod limits;
 mod pace;
 mod peers;
@@ -26,7 +28,7 @@ use report::Report;
 /// Measure the backbone beside what its servers can do and beside its peers.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Workloads to run, for example W1 W3; W1 and W2 are measured together. All without.
+    /// Workloads to run, for example W1 W3 or life; W1 and W2 are measured together. All without.
     workloads: Vec<String>,
     /// Fewer whistles stored, and shorter: ends within 5 minutes of being built, without peers.
     #[arg(long)]
@@ -38,6 +40,9 @@ struct Arguments {
     #[arg(long, value_name = "FILE", default_value = "target/bench-system.json")]
     json: PathBuf,
 }
+
+/// What is drawn at random follows from it.
+const SEED: u64 = 1;
 
 /// How much, and how long.
 struct Scale {
@@ -111,6 +116,9 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if wanted("W3") {
         report.figures.extend(sms::measure(&scale).await?);
     }
+    if wanted("life") {
+        report.figures.extend(life::measure(&scale).await?);
+    }
     if wanted("W5") {
         report.figures.extend(footprint::measure(&scale).await?);
         report.figures.extend(footprint::catch_up(&scale).await?);
@@ -137,6 +145,7 @@ async fn machine() -> anyhow::Result<BTreeMap<String, String>> {
     let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let cores = std::thread::available_parallelism()?;
     note("machine", format!("{cores} cores, {}", model.map_or("unknown", |(_, model)| model)));
+    note("seed", SEED.to_string());
     note("kernel", std::fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned());
     note("date", local::now().to_rfc3339());
     note("command", std::env::args().skip(1).fold("cargo bench-system".into(), |all, one| format!("{all} {one}")));

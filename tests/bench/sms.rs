@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use local::servers::{Given, Server};
+use local::servers::Given;
 use local::stack::{Options, Stack};
 use local::stand_ins::{Kind, Seen};
 use sqlx::{Connection as _, PgConnection};
@@ -14,8 +14,8 @@ use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::blowing::Callers;
+use crate::cost::Cost;
 use crate::pace::steadily;
-use crate::process::{pid, used};
 use crate::report::{Figure, Goal, Times};
 use crate::{Scale, fill};
 
@@ -49,53 +49,10 @@ pub async fn measure(scale: &Scale) -> anyhow::Result<Vec<Figure>> {
         figures.push(sms("whistle to SMS 1 accepted p99, 200/s", 0.99, 50.0));
         let what = format!("fact to its last hearer p99, {:.0}/s", heard.1);
         figures.push(Figure::new("W3", &what, "ms", heard.0.at(0.99)).stored(stored).goal(Goal::AtMost(30.0)));
-        figures.extend(cost.figures().map(|figure| figure.stored(stored)));
+        figures.extend(cost.figures("W3").map(|figure| figure.stored(stored)));
     }
     stack.stop().await;
     Ok(figures)
-}
-
-/// What the servers and services have used.
-#[derive(Debug, Clone, Copy)]
-struct Cost {
-    /// Milliseconds of a core: services, Postgres, NATS.
-    core: [f64; 3],
-    /// KiB: tables and indexes, the log of Postgres.
-    disk: [f64; 2],
-}
-
-impl Cost {
-    async fn now(stack: &Stack) -> anyhow::Result<Cost> {
-        let services = stack.replicas.iter().map(|replica| used(pid(replica))).sum::<anyhow::Result<f64>>()?;
-        let server = |server: &Option<Server>| server.as_ref().map_or(Ok(0.0), |server| used(server.process.pid));
-        let core = [services, server(&stack.servers.postgres)?, server(&stack.servers.nats)?];
-        let mut postgres = stack.servers.superuser("postgres").await?;
-        let (tables, log): (f64, f64) = sqlx::query_as(
-            "select sum(pg_database_size(oid))::float8, (pg_current_wal_lsn() - '0/0')::float8 from pg_database",
-        )
-        .fetch_one(&mut postgres)
-        .await?;
-        Ok(Cost { core: core.map(|seconds| seconds * 1000.0), disk: [tables, log].map(|bytes| bytes / 1024.0) })
-    }
-
-    /// For each of so many whistles.
-    #[expect(clippy::cast_precision_loss, reason = "a count of whistles is small")]
-    fn since(self, before: Cost, whistles: usize) -> Cost {
-        let each = |now: f64, before: f64| (now - before) / whistles as f64;
-        Cost {
-            core: std::array::from_fn(|index| each(self.core[index], before.core[index])),
-            disk: std::array::from_fn(|index| each(self.disk[index], before.disk[index])),
-        }
-    }
-
-    fn figures(self) -> impl Iterator<Item = Figure> {
-        let core =
-            ["of a core for a whistle: services", "of a core for a whistle: Postgres", "of a core for a whistle: NATS"];
-        let disk = ["of tables for a whistle", "of Postgres's log for a whistle"];
-        let figure = |unit| move |(what, value): (&str, f64)| Figure::new("W3", what, unit, value);
-        let core = core.into_iter().zip(self.core).map(figure("ms"));
-        core.chain(disk.into_iter().zip(self.disk).map(figure("KiB")))
-    }
 }
 
 /// Milliseconds from when each call should have begun.
