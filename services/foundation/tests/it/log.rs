@@ -19,14 +19,20 @@ async fn placed(db: &Db) -> Vec<(i64, i64)> {
         .unwrap()
 }
 
+/// A log with three facts, placed.
+async fn with_three() -> Db {
+    let db = super::database().await;
+    let mut tx = db.begin().await.unwrap();
+    announce(&mut tx, (1..=3).map(|version| fact("a", version)).collect()).await.unwrap();
+    db.commit(tx).await.unwrap();
+    place(&db).await.unwrap();
+    db
+}
+
 #[test]
 fn facts_are_placed_in_the_order_in_which_they_were_stated_without_gaps() {
     local::testing::run(async {
-        let db = super::database().await;
-        let mut tx = db.begin().await.unwrap();
-        announce(&mut tx, (1..=3).map(|version| fact("a", version)).collect()).await.unwrap();
-        db.commit(tx).await.unwrap();
-        place(&db).await.unwrap();
+        let db = with_three().await;
         let placed = placed(&db).await;
         assert_eq!(placed.iter().map(|(position, _)| *position).collect::<Vec<_>>(), [1, 2, 3]);
         assert!(placed.windows(2).all(|pair| pair[0].1 < pair[1].1), "{placed:?}");
@@ -164,11 +170,7 @@ fn a_cancelled_borrower_leaves_no_open_transaction_in_the_pool() {
 #[test]
 fn a_fact_is_deleted_when_it_is_old_and_every_consumer_has_confirmed_it_or_was_struck_off() {
     local::testing::run(async {
-        let db = super::database().await;
-        let mut tx = db.begin().await.unwrap();
-        announce(&mut tx, (1..=3).map(|version| fact("a", version)).collect()).await.unwrap();
-        db.commit(tx).await.unwrap();
-        place(&db).await.unwrap();
+        let db = with_three().await;
         let run = async |statement: &'static str| {
             sqlx::raw_sql(statement).execute(&db.work()).await.unwrap();
             foundation::housekeeping::clean(&db).await.unwrap();
