@@ -3,10 +3,12 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use local::people::Somebody;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 use tonic::{Code, Request, Response, Status};
+use uuid::Uuid;
 
 use super::driver::Driver;
 
@@ -115,4 +117,15 @@ pub(super) fn passing(code: Code) -> bool {
         | Code::DataLoss
         | Code::Unauthenticated => false,
     }
+}
+
+/// A request id.
+pub(super) fn draw(rng: &mut StdRng) -> String {
+    Uuid::from_u128(rng.random::<u128>() | 1).to_string()
+}
+
+/// Sleeps until the host's clock, which is Postgres's on this machine, says so.
+pub(super) async fn until(at: DateTime<Utc>) {
+    let wait = at - local::now();
+    local::pause(wait.to_std().unwrap_or_default()).await;
 }

@@ -26,7 +26,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 use uuid::Uuid;
 
-use super::calls::passing;
+use super::calls::{draw, passing, until};
 use super::history::{History, Share, Whistle};
 use super::people::{MATTER, People};
 
@@ -43,6 +43,14 @@ pub struct Load {
     pub seed: u64,
     /// Clients drop every call at random once or more before they let it end.
     pub storm: bool,
+}
+
+impl Load {
+    /// From its beginning to the whistle of this number.
+    #[expect(clippy::cast_precision_loss, reason = "a count of whistles is small")]
+    pub fn until(&self, number: usize) -> Duration {
+        Duration::from_secs_f64(number as f64 / self.rate)
+    }
 }
 
 /// The load, running.
@@ -110,9 +118,7 @@ impl Driver {
         let began = tokio::time::Instant::now();
         let mut tasks = JoinSet::new();
         for number in 0..self.load.whistles {
-            #[expect(clippy::cast_precision_loss, reason = "a count of whistles is small")]
-            let at = began + Duration::from_secs_f64(number as f64 / self.load.rate);
-            tokio::time::sleep_until(at).await;
+            tokio::time::sleep_until(began + self.load.until(number)).await;
             let driver = self.clone();
             tasks.spawn(async move { driver.whistle(number).await });
         }
@@ -387,14 +393,4 @@ fn stop_of(assignment: &dispatch::Assignment) -> Option<DateTime<Utc>> {
 
 fn token(text: &str) -> Option<String> {
     text.rsplit_once("/a/").map(|(_, token)| token.trim().to_owned())
-}
-
-fn draw(rng: &mut StdRng) -> String {
-    Uuid::from_u128(rng.random::<u128>() | 1).to_string()
-}
-
-/// Sleeps until the host's clock, which is Postgres's on this machine, says so.
-async fn until(at: DateTime<Utc>) {
-    let wait = at - local::now();
-    local::pause(wait.to_std().unwrap_or_default()).await;
 }

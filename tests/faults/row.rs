@@ -127,16 +127,12 @@ async fn judged(fault: &Fault, plan: &Plan, rig: &mut Rig) -> anyhow::Result<Row
         fault_after: TimeDelta::seconds(40),
     };
     let policy = load_policy(&rig.stack, hour, (ladder.check_after, ladder.fault_after)).await?;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of whistles is small")]
-    let whistles = plan.whistles.max((fault.span * plan.rate) as usize);
-    let people = Arc::new(People::enter(&rig.stack, whistles).await?);
-    let storm = fault.needs == Needs::Storm;
-    let load = Load { whistles, rate: plan.rate, hour, seed: plan.seed, storm };
+    let load = load(fault, plan, hour);
+    let span = load.until(load.whistles);
+    let people = Arc::new(People::enter(&rig.stack, load.whistles).await?);
     let driver = Driver::new(&rig.stack, load, policy, people)?;
     let (stop, watched) = watch::channel(false);
     let idle = tokio::spawn(idle_in_transaction(rig.stack.servers.postgres_url.clone(), watched));
-    #[expect(clippy::cast_precision_loss, reason = "a count of whistles is small")]
-    let span = Duration::from_secs_f64(whistles as f64 / plan.rate);
     let heals = TimeDelta::seconds(fault.heals);
     let mut rng = StdRng::seed_from_u64(plan.seed);
     // Ends with this row, whatever becomes of it.
@@ -158,6 +154,15 @@ async fn judged(fault: &Fault, plan: &Plan, rig: &mut Rig) -> anyhow::Result<Row
     found.violations.extend(deaf(&rig.stack).await?);
     let rungs = after::rung_lateness(&rig.stack, &rig.windows).await?;
     Ok(row(fault, plan.seed, history.whistles.len(), &struck, &found, &rungs))
+}
+
+/// What the plan asks for, as far as the fault allows.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of whistles is small")]
+#[expect(clippy::cast_precision_loss, reason = "a count of whistles is small")]
+fn load(fault: &Fault, plan: &Plan, hour: TimeDelta) -> Load {
+    let rate = plan.rate * fault.pace;
+    let whistles = ((plan.whistles as f64 * fault.pace) as usize).max((fault.span * rate) as usize);
+    Load { whistles, rate, hour, seed: plan.seed, storm: fault.needs == Needs::Storm }
 }
 
 /// What the stand-ins and the databases say.

@@ -63,6 +63,9 @@ pub struct Fault {
     pub heals: i64,
     /// Seconds that the load must last for it at least.
     pub span: f64,
+    /// The part of the chosen rate that it runs at: less where what waits after the fault would by itself keep two cores busy for longer
+    /// than it may take to heal.
+    pub pace: f64,
 }
 
 /// What a row needs beside the usual.
@@ -99,7 +102,7 @@ pub const FAULTS: &[Fault] = &[
     row("F7", "power cut of Postgres", servers::postgres_power_cut, Needs::PostgresDisk, 2),
     row("F9", "Postgres killed, backends terminated", servers::postgres_killed, Needs::Nothing, 2),
     Fault { span: 165.0, ..row("F10", "Postgres away for two minutes", servers::postgres_away, Needs::Nothing, 120) },
-    Fault { span: 170.0, ..row("F11", "SIGSTOP 13 to 75 s", processes::paused, Needs::Nothing, 5) },
+    Fault { span: 170.0, pace: 2.0 / 3.0, ..row("F11", "SIGSTOP 13 to 75 s", processes::paused, Needs::Nothing, 5) },
     Fault { span: 250.0, ..row("F12", "links cut, half-open, one-way, slow", links::broken, Needs::Links, 10) },
     row("F13", "cancellation storm", processes::storm, Needs::Storm, 0),
     row("F14", "a long transaction elsewhere", servers::long_transaction, Needs::Nothing, 0),
@@ -116,7 +119,7 @@ pub const FAULTS: &[Fault] = &[
 ];
 
 const fn row(id: &'static str, name: &'static str, strike: Strike, needs: Needs, heals: i64) -> Fault {
-    Fault { id, name, strike, needs, heals, span: 0.0 }
+    Fault { id, name, strike, needs, heals, span: 0.0, pace: 1.0 }
 }
 
 impl Fault {

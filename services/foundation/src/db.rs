@@ -88,7 +88,7 @@ impl Db {
         self.pool(|pools| &pools.rpc)
     }
 
-    /// For the relay, consumers and schedules.
+    /// For the relay, consumers and schedules, and for what other services ask on behalf of theirs.
     pub fn work(&self) -> PgPool {
         self.pool(|pools| &pools.work)
     }

@@ -103,7 +103,8 @@ impl DirectoryService for Directory {
         let ladder = LadderId(violations.uuid("ladder_id", &request.ladder_id));
         let role = target(&mut violations, "target", request.target);
         violations.finish()?;
-        let mut connection = self.db.rpc().acquire().await.map_err(internal)?;
+        // A reminder on its way out does not queue behind callers, however many of them have waited for the server to come back.
+        let mut connection = self.db.work().acquire().await.map_err(internal)?;
         let mut resolved = views::resolve(&mut connection, assignment, ladder, role).await?;
         // Numbers in clear are for whoever dials and texts them.
         resolved.contact = resolved.contact.filter(|_| caller.subject == "notifications");
