@@ -13,10 +13,10 @@ use axum::extract::Request;
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::codegen::Service as GrpcService;
 use tonic::server::NamedService;
 use tonic::service::Routes;
+use tonic::transport::server::TcpIncoming;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use tracing::Instrument as _;
@@ -110,6 +110,10 @@ impl Server {
             .layer(middleware::from_fn(traced));
         let pages = self.pages.layer(middleware::from_fn_with_state(auth, crate::auth::strangers));
         let router = pages.fallback_service(calls);
+        // Set here: the server's own settings of its connections count for listeners that it binds itself. Without the first, the end
+        // of an answer waits until its beginning is acknowledged, which a caller does with its next call.
+        let incoming =
+            TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(Duration::from_secs(60)));
         tonic::transport::Server::builder()
             .accept_http1(true)
             .timeout(TIMEOUT)
@@ -121,10 +125,8 @@ impl Server {
             .http2_keepalive_timeout(Some(Duration::from_secs(10)))
             .http2_max_header_list_size(16 * 1024)
             .http2_max_pending_accept_reset_streams(Some(64))
-            .tcp_keepalive(Some(Duration::from_secs(60)))
-            .tcp_nodelay(true)
             .add_routes(Routes::from(router))
-            .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move { stop.wait().await })
+            .serve_with_incoming_shutdown(incoming, async move { stop.wait().await })
             .await?;
         Ok(())
     }
