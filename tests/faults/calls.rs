@@ -5,15 +5,33 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use local::people::Somebody;
+use local::scenario::time;
+use proto::dispatch::v1 as dispatch;
+use proto::notifications::v1::AnswerByLinkResponse;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 use tonic::{Code, Request, Response, Status};
 use uuid::Uuid;
 
 use super::driver::Driver;
+use super::history::{Attempt, Call, Outcome};
 
 /// How long an outcome is sought before the run is called broken.
 const PATIENCE: Duration = Duration::from_secs(240);
+
+/// A method, and when its answer says that it was done.
+pub(super) struct Method<A>(pub &'static str, pub fn(&A) -> Option<DateTime<Utc>>);
+
+pub(super) const BLOW: Method<dispatch::BlowWhistleResponse> =
+    Method("BlowWhistle", |done| time(done.whistle.as_ref()?.blow_time.as_ref()?));
+pub(super) const ANSWER: Method<dispatch::Assignment> =
+    Method("AnswerAssignment", |done| time(done.answer_time.as_ref()?));
+pub(super) const TAP: Method<AnswerByLinkResponse> = Method("AnswerByLink", |done| time(done.answer_time.as_ref()?));
+pub(super) const SUBMIT: Method<dispatch::Assignment> =
+    Method("SubmitAssignment", |done| time(done.submit_time.as_ref()?));
+pub(super) const CONFIRM: Method<dispatch::Assignment> =
+    Method("ConfirmAssignment", |done| time(done.close_time.as_ref()?));
+pub(super) const WITHDRAW: Method<dispatch::Whistle> = Method("WithdrawWhistle", |_| None);
 
 impl Driver {
     /// Calls until the outcome is known: the answer, or a refusal that stays. Some clients vanish mid-call first, some call
@@ -24,7 +42,7 @@ impl Driver {
         who: &Somebody,
         request: &Q,
         call: F,
-        what: &str,
+        method: Method<A>,
     ) -> anyhow::Result<Result<A, Status>>
     where
         Q: Clone,
@@ -32,31 +50,45 @@ impl Driver {
         F: Fn(Request<Q>) -> Fut,
         Fut: Future<Output = Result<Response<A>, Status>>,
     {
-        self.vanish(rng, who, request, &call).await;
+        let mut attempts = Vec::new();
+        self.vanish(rng, who, request, &call, &method, &mut attempts).await;
         let (began, mut pause) = (tokio::time::Instant::now(), 25);
-        loop {
+        let known = loop {
             self.in_flight.fetch_add(1, Ordering::Relaxed);
-            let answer = call(who.request(request.clone())).await;
+            let answer = attempt(call(who.request(request.clone())), &method, &mut attempts).await;
             self.in_flight.fetch_sub(1, Ordering::Relaxed);
             match answer {
-                Ok(response) => {
-                    let answer = response.into_inner();
-                    self.again(rng, who, request, &call, &answer, what).await;
-                    return Ok(Ok(answer));
-                }
-                Err(status) if !passing(status.code()) => return Ok(Err(status)),
-                Err(status) if began.elapsed() > PATIENCE => anyhow::bail!("{what}: {status}"),
-                Err(_) => {
+                Err(status) if passing(status.code()) && began.elapsed() > PATIENCE => break Err(status),
+                Err(status) if passing(status.code()) => {
                     // Twice as long each time, up to some two seconds, as a program that means well does.
                     local::pause(Duration::from_millis(rng.random_range(pause..pause * 2))).await;
                     pause = (pause * 2).min(1200);
                 }
+                known => break known,
             }
+        };
+        if let Ok(answer) = &known
+            && rng.random_bool(0.05)
+        {
+            let again = attempt(call(who.request(request.clone())), &method, &mut attempts).await;
+            self.compare(method.0, answer, again);
+        }
+        self.history().calls.push(Call { what: method.0, attempts });
+        match known {
+            Err(status) if passing(status.code()) => anyhow::bail!("{}: {status}", method.0),
+            known => Ok(known),
         }
     }
 
-    async fn vanish<Q, A, F, Fut>(&self, rng: &mut StdRng, who: &Somebody, request: &Q, call: &F)
-    where
+    async fn vanish<Q, A, F, Fut>(
+        &self,
+        rng: &mut StdRng,
+        who: &Somebody,
+        request: &Q,
+        call: &F,
+        method: &Method<A>,
+        attempts: &mut Vec<Attempt>,
+    ) where
         Q: Clone,
         F: Fn(Request<Q>) -> Fut,
         Fut: Future<Output = Result<Response<A>, Status>>,
@@ -69,24 +101,17 @@ impl Driver {
                 // The service gives it up by itself.
                 request.set_timeout(Duration::from_millis(1));
             }
-            if !tokio::time::timeout(patience, call(request)).await.is_ok_and(|answer| answer.is_ok()) {
+            let gone = |_| Err(Status::cancelled("the client has gone"));
+            let answer = async { tokio::time::timeout(patience, call(request)).await.unwrap_or_else(gone) };
+            if attempt(answer, method, attempts).await.is_err() {
                 self.dropped.fetch_add(1, Ordering::Relaxed);
             }
         }
     }
 
-    async fn again<Q, A, F, Fut>(&self, rng: &mut StdRng, who: &Somebody, request: &Q, call: &F, first: &A, what: &str)
-    where
-        Q: Clone,
-        A: PartialEq + std::fmt::Debug,
-        F: Fn(Request<Q>) -> Fut,
-        Fut: Future<Output = Result<Response<A>, Status>>,
-    {
-        if !rng.random_bool(0.05) {
-            return;
-        }
-        match call(who.request(request.clone())).await {
-            Ok(second) if second.get_ref() == first => {}
+    fn compare<A: PartialEq + std::fmt::Debug>(&self, what: &str, first: &A, again: Result<A, Status>) {
+        match again {
+            Ok(second) if second == *first => {}
             Err(status) if passing(status.code()) => {}
             other => {
                 let what = format!("{what} repeated was answered otherwise: {first:?}, then {other:?}");
@@ -94,6 +119,23 @@ impl Driver {
             }
         }
     }
+}
+
+/// Makes an attempt, and writes down what came of it.
+async fn attempt<A>(
+    answer: impl Future<Output = Result<Response<A>, Status>>,
+    method: &Method<A>,
+    attempts: &mut Vec<Attempt>,
+) -> Result<A, Status> {
+    let invoked = local::now();
+    let answer = answer.await.map(Response::into_inner);
+    let outcome = match &answer {
+        Ok(done) => Outcome::Ok(method.1(done)),
+        Err(status) if passing(status.code()) => Outcome::Unknown,
+        Err(_) => Outcome::Fail,
+    };
+    attempts.push(Attempt { invoked, returned: local::now(), outcome });
+    answer
 }
 
 /// Whether the same call may end otherwise when it is made again.

@@ -16,7 +16,7 @@ use local::stand_ins::{Kind, Seen};
 use uuid::Uuid;
 
 use super::due::{Due, every, expected, fallbacks};
-use super::history::{History, Ladder, Window, delaying, latest};
+use super::history::{Attempt, Call, History, Ladder, Outcome, Window, delaying, latest};
 
 /// Between the last look at the answer and the message's arrival at the gateway.
 const ON_ITS_WAY: TimeDelta = TimeDelta::seconds(4);
@@ -119,11 +119,31 @@ pub fn judge(history: &History, ladder: &Ladder, evidence: &Evidence) -> Judgeme
     for complaint in &history.complaints {
         found.violate("I8", complaint.clone());
     }
-    for call in &history.unresolved {
-        found.violate("I7", format!("never answered: {call}"));
+    for play in &history.unresolved {
+        found.violate("I7", format!("not played to its end: {play}"));
+    }
+    for call in &history.calls {
+        called(&mut found, call);
     }
     found.lateness.sort();
     found
+}
+
+/// Whatever was attempted came to an end, and what was done was done between the first attempt and the answer.
+fn called(found: &mut Judgement, call: &Call) {
+    let invoked = call.attempts.first().map_or(DateTime::UNIX_EPOCH, |first| first.invoked);
+    let known = |attempt: &&Attempt| attempt.outcome != Outcome::Unknown;
+    let Some(first) = call.attempts.iter().find(known) else {
+        return found.violate("I7", format!("{} of {invoked} never had an answer", call.what));
+    };
+    match first.outcome {
+        Outcome::Ok(Some(done)) if done < invoked || done > first.returned => {
+            let what =
+                format!("{} of {invoked}, answered at {}, says that it was done at {done}", call.what, first.returned);
+            found.violate("I8", what);
+        }
+        Outcome::Ok(_) | Outcome::Fail | Outcome::Unknown => {}
+    }
 }
 
 fn leaves(kind: Kind) -> bool {
@@ -313,6 +333,27 @@ mod tests {
         assert!(judged(0, 10, 10).is_empty(), "the last is due after 15 s");
         assert!(!judged(0, 10, 4).is_empty(), "healing took longer");
         assert!(!judged(6, 60, 0).is_empty(), "the first was overdue before it struck");
+    }
+
+    #[test]
+    fn a_call_ends_and_has_its_effect_while_it_is_under_way() {
+        let at = |seconds| DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds);
+        let wrong = |outcomes: &[Outcome]| {
+            let attempts = (0..).zip(outcomes);
+            let attempt = |(from, outcome): (i64, &Outcome)| Attempt {
+                invoked: at(from),
+                returned: at(from + 1),
+                outcome: *outcome,
+            };
+            let call = Call { what: "BlowWhistle", attempts: attempts.map(attempt).collect() };
+            invariants(&History { calls: vec![call], ..History::default() }, Vec::new())
+        };
+        let (gone, done) = (Outcome::Unknown, |seconds| Outcome::Ok(Some(at(seconds))));
+        assert!(wrong(&[gone, done(0)]).is_empty(), "done by the attempt that nobody waited for");
+        assert!(wrong(&[gone, Outcome::Fail]).is_empty());
+        assert_eq!(wrong(&[gone, gone]), ["I7"]);
+        assert_eq!(wrong(&[done(-1)]), ["I8"]);
+        assert_eq!(wrong(&[gone, done(3)]), ["I8"]);
     }
 
     #[test]

@@ -26,7 +26,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 use uuid::Uuid;
 
-use super::calls::{draw, passing, until};
+use super::calls::{ANSWER, BLOW, CONFIRM, SUBMIT, TAP, WITHDRAW, draw, passing, until};
 use super::history::{History, Share, Whistle};
 use super::people::{MATTER, People};
 
@@ -206,7 +206,7 @@ impl Driver {
             let mut client = client.clone();
             async move { client.blow_whistle(request).await }
         };
-        let answer = self.sure(rng, street, &request, call, "BlowWhistle").await?;
+        let answer = self.sure(rng, street, &request, call, BLOW).await?;
         self.other_body(rng, street, &request, client.clone()).await;
         answer?.whistle.context("no whistle")
     }
@@ -269,7 +269,7 @@ impl Driver {
             let mut client = client.clone();
             async move { client.submit_assignment(request).await }
         };
-        match self.sure(&mut rng, &who, &submit, call, "SubmitAssignment").await? {
+        match self.sure(&mut rng, &who, &submit, call, SUBMIT).await? {
             Ok(_) => Ok((stopped, true)),
             Err(refused) => Ok((stopped.or(self.refused("SubmitAssignment", &share, &refused)), false)),
         }
@@ -286,7 +286,7 @@ impl Driver {
             let mut client = client.clone();
             async move { client.answer_assignment(request).await }
         };
-        match self.sure(rng, who, &request, call, "AnswerAssignment").await? {
+        match self.sure(rng, who, &request, call, ANSWER).await? {
             Ok(answered) => Ok(stop_of(&answered)),
             Err(refused) => Ok(self.refused("AnswerAssignment", share, &refused)),
         }
@@ -320,7 +320,7 @@ impl Driver {
             let mut client = client.clone();
             async move { client.answer_by_link(request).await }
         };
-        match self.sure(rng, who, &request, call, "AnswerByLink").await? {
+        match self.sure(rng, who, &request, call, TAP).await? {
             Ok(answered) => Ok(answered.answer_time.as_ref().and_then(time)),
             Err(refused) => Ok(self.refused("AnswerByLink", share, &refused)),
         }
@@ -345,7 +345,7 @@ impl Driver {
             let mut client = client.clone();
             async move { client.withdraw_whistle(request).await }
         };
-        match self.sure(rng, self.people.street(number), &request, call, "WithdrawWhistle").await? {
+        match self.sure(rng, self.people.street(number), &request, call, WITHDRAW).await? {
             Ok(withdrawn) => {
                 for (share, now) in shares.iter_mut().zip(&withdrawn.assignments) {
                     share.stopped_at = stop_of(now);
@@ -368,7 +368,7 @@ impl Driver {
                 let mut client = client.clone();
                 async move { client.confirm_assignment(request).await }
             };
-            let confirmed = self.sure(rng, self.people.street(number), &request, call, "ConfirmAssignment").await?;
+            let confirmed = self.sure(rng, self.people.street(number), &request, call, CONFIRM).await?;
             all &= confirmed.map_err(|refused| self.refused::<()>("ConfirmAssignment", share, &refused)).is_ok();
         }
         Ok(all)

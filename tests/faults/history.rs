@@ -11,10 +11,43 @@ pub struct History {
     pub whistles: Vec<Whistle>,
     /// What answers contradicted: the driver's own findings (repeated calls, refusals that should not be).
     pub complaints: Vec<String>,
-    /// Calls whose outcome was never learned.
+    /// Every call that was made.
+    pub calls: Vec<Call>,
+    /// What could not be played to its end.
     pub unresolved: Vec<String>,
     /// Cases that the driver, as the centre, released, and from when on.
     pub released: Vec<(Uuid, DateTime<Utc>)>,
+}
+
+/// One request id, and every attempt at it.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// The method.
+    pub what: &'static str,
+    /// In the order in which they were begun.
+    pub attempts: Vec<Attempt>,
+}
+
+/// What one client saw of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Attempt {
+    /// When it was begun.
+    pub invoked: DateTime<Utc>,
+    /// When it was answered, or given up.
+    pub returned: DateTime<Utc>,
+    /// What it came to.
+    pub outcome: Outcome,
+}
+
+/// What an attempt came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done, at the time that the answer tells, when it tells one.
+    Ok(Option<DateTime<Utc>>),
+    /// Refused for good.
+    Fail,
+    /// The client went away, or was told to try again: it may have been done.
+    Unknown,
 }
 
 /// An acknowledged whistle.
