@@ -3,7 +3,7 @@
 use local::servers::Server;
 use local::stack::Stack;
 
-use crate::process::{pid, used};
+use crate::process::used;
 use crate::report::Figure;
 
 /// What the servers and services have used.
@@ -18,7 +18,7 @@ pub struct Cost {
 impl Cost {
     /// Since they were started.
     pub async fn now(stack: &Stack) -> anyhow::Result<Cost> {
-        let services = stack.replicas.iter().map(|replica| used(pid(replica))).sum::<anyhow::Result<f64>>()?;
+        let services = stack.replicas.iter().map(|replica| used(replica.pid())).sum::<anyhow::Result<f64>>()?;
         let server = |server: &Option<Server>| server.as_ref().map_or(Ok(0.0), |server| used(server.process.pid));
         let core = [services, server(&stack.servers.postgres)?, server(&stack.servers.nats)?];
         let mut postgres = stack.servers.superuser("postgres").await?;

@@ -13,7 +13,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::Scale;
-use crate::process::{pid, resident, used};
+use crate::process::{resident, used};
 use crate::report::{Figure, Goal, Times};
 
 /// All of it.
@@ -21,13 +21,13 @@ pub async fn measure(scale: &Scale) -> anyhow::Result<Vec<Figure>> {
     let stack = Stack::start(&Options { given: Given::default(), ..Options::default() }).await?;
     local::progress("W5: services idle");
     local::pause(Duration::from_secs(5)).await;
-    let before = stack.replicas.iter().map(|replica| used(pid(replica))).collect::<anyhow::Result<Vec<_>>>()?;
+    let before = stack.replicas.iter().map(|replica| used(replica.pid())).collect::<anyhow::Result<Vec<_>>>()?;
     local::pause(scale.idle).await;
     let mut memory = Vec::new();
     let mut busy = Vec::new();
     for (replica, before) in stack.replicas.iter().zip(before) {
-        memory.push(resident(pid(replica))?);
-        busy.push((used(pid(replica))? - before) / scale.idle.as_secs_f64() * 100.0);
+        memory.push(resident(replica.pid())?);
+        busy.push((used(replica.pid())? - before) / scale.idle.as_secs_f64() * 100.0);
     }
     let mut ready = Vec::new();
     for replica in &stack.replicas {
@@ -46,9 +46,9 @@ pub async fn measure(scale: &Scale) -> anyhow::Result<Vec<Figure>> {
 
 /// Kills it; how many seconds after the next one was started is that one ready?
 async fn again(replica: &Replica) -> anyhow::Result<f64> {
-    let old = pid(replica);
+    let old = replica.pid();
     local::stack::kill(replica).await;
-    while pid(replica) == old || pid(replica) == 0 {
+    while replica.pid() == old || replica.pid() == 0 {
         local::pause(Duration::from_millis(1)).await;
     }
     let (began, channel) = (Instant::now(), Endpoint::from_shared(replica.address.clone())?.connect_lazy());

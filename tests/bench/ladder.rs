@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use local::servers::Given;
-use local::stack::{Options, Stack};
+use local::stack::{Options, Replica, Stack};
 use sqlx::PgConnection;
 use system_tests::faults::people::People;
 use uuid::Uuid;
@@ -16,7 +16,7 @@ use crate::capture::{self, Script, Transaction};
 use crate::limits::Lasts;
 use crate::pace::steadily;
 use crate::report::{Figure, Goal, Times};
-use crate::{Scale, fill, limits, peers, process};
+use crate::{Scale, fill, limits, peers};
 
 /// Callers at once in W2.
 const CALLERS: usize = 64;
@@ -103,7 +103,7 @@ fn rung_figures(steady: &Times, burst: &Times, limit: f64, last: bool) -> Vec<Fi
 
 impl Bench {
     fn pid(&self) -> u32 {
-        self.stack.replicas.iter().find(|replica| replica.service == "dispatch").map_or(0, process::pid)
+        self.stack.replicas.iter().find(|replica| replica.service == "dispatch").map_or(0, Replica::pid)
     }
 
     /// How late rungs are committed: so many a second, and many at one instant.

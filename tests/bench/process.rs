@@ -1,17 +1,9 @@
 //! What processes have used, as /proc tells it.
 
-use std::sync::PoisonError;
-
 use anyhow::Context as _;
-use local::stack::Replica;
 
 /// Clock ticks a second, as /proc counts them.
 const TICKS: f64 = 100.0;
-
-/// Its pid now.
-pub fn pid(replica: &Replica) -> u32 {
-    *replica.pid.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// Seconds of a core that a process has used, with all its children, also those that have ended.
 pub fn used(pid: u32) -> anyhow::Result<f64> {

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use local::stack::Stack;
 use proto::events::v1::{
     AssignmentAnswered, AssignmentReturned, AssignmentSubmitted, RungFired, WhistleBlown, WhistleClosed,
@@ -13,11 +13,14 @@ use proto::{Event as _, TOPOLOGY};
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
-use super::checker::Violation;
+use super::checker::{Judgement, Violation};
 use super::history::{History, Ladder, Share, Whistle, Window};
 
 /// How long hearers may take to have heard everything once the load has ended.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What Postgres takes to end such a session, and a little.
+const IDLE: TimeDelta = TimeDelta::milliseconds(5500);
 
 async fn connect(stack: &Stack, service: &str) -> anyhow::Result<PgConnection> {
     Ok(PgConnection::connect(&stack.databases[service]).await?)
@@ -41,10 +44,10 @@ pub async fn opened(stack: &Stack) -> anyhow::Result<HashMap<Uuid, DateTime<Utc>
 /// How late rungs were committed that were due outside of fault windows, by Postgres's clock, in order; those of T0, which come with the
 /// whistle itself, aside.
 pub async fn rung_lateness(stack: &Stack, windows: &[Window]) -> anyhow::Result<Vec<TimeDelta>> {
-    // Rows that were restored from a dump have the restore's commit time.
+    // Rows that were restored from a dump have the restore's commit time: nothing better is known of them than when they were fired.
     let committed: Vec<(DateTime<Utc>, DateTime<Utc>)> = sqlx::query_as(
-        "select due_at, least(pg_xact_commit_timestamp(xmin), fired_at + interval '1 s') from rung
-         where fired_at is not null and number > 1",
+        "select due_at, case when committed_at < fired_at + interval '1 s' then committed_at else fired_at end
+         from rung, pg_xact_commit_timestamp(xmin) as committed_at where fired_at is not null and number > 1",
     )
     .fetch_all(&mut connect(stack, "dispatch").await?)
     .await?;
@@ -55,13 +58,31 @@ pub async fn rung_lateness(stack: &Stack, windows: &[Window]) -> anyhow::Result<
     Ok(lateness)
 }
 
-/// I7, I9, I10, I13: what the databases of all services say together.
-pub async fn violations(stack: &Stack, history: &History, ladder: &Ladder) -> anyhow::Result<Vec<Violation>> {
-    let mut found = unheard(stack).await?;
-    found.extend(not_kept(stack, history, ladder).await?);
-    found.extend(not_closed(stack, history).await?);
-    found.extend(stated_twice(stack).await?);
-    Ok(found)
+/// I1 to I3 of rungs and cards, I7, I9, I10, I13: what the databases of all services say together.
+pub async fn violations(
+    found: &mut Judgement,
+    stack: &Stack,
+    history: &History,
+    ladder: &Ladder,
+) -> anyhow::Result<()> {
+    found.violations.extend(unheard(stack).await?);
+    not_kept(found, stack, history, ladder).await?;
+    found.violations.extend(not_closed(stack, history).await?);
+    let twice = stated_twice(stack).await?;
+    found.doubled += twice.len();
+    found.violations.extend(twice);
+    Ok(())
+}
+
+/// I12: sessions that Postgres ended because they were idle in a transaction for five seconds, but for those of a fault: it is then
+/// that they end.
+pub async fn ended_idle(stack: &Stack, windows: &[Window]) -> anyhow::Result<Vec<Violation>> {
+    let log = tokio::fs::read_to_string(stack.servers.folder.join("logs/postgres.log")).await?;
+    let ended = log.lines().filter(|line| line.contains("idle-in-transaction timeout"));
+    let at = |line: &str| NaiveDateTime::parse_from_str(line.get(..23)?, "%F %T%.3f").ok().map(|at| at.and_utc());
+    let struck = |at: DateTime<Utc>| windows.iter().any(|window| window.touches(at - IDLE, at));
+    let wrong = ended.filter(|line| at(line).is_none_or(|at| !struck(at)));
+    Ok(wrong.map(|line| Violation { invariant: "I12", what: line.to_owned() }).collect())
 }
 
 /// Whether everything that was stated has been heard.
@@ -136,9 +157,9 @@ async fn stated_twice(stack: &Stack) -> anyhow::Result<Vec<Violation>> {
     Ok(found)
 }
 
-/// I7: what was acknowledged is there: each ladder with its stop, each share that was handed in. I2: each rung that had to happen has
-/// happened, with its card, and no other; none after a later one.
-async fn not_kept(stack: &Stack, history: &History, ladder: &Ladder) -> anyhow::Result<Vec<Violation>> {
+/// I7: what was acknowledged is there: each ladder with its stop, each share that was handed in or confirmed. I1 to I3: each rung that
+/// had to happen has happened, with its card, and no other; none before its time, nor after a later one.
+async fn not_kept(found: &mut Judgement, stack: &Stack, history: &History, ladder: &Ladder) -> anyhow::Result<()> {
     let mut dispatch = connect(stack, "dispatch").await?;
     let ladders: HashMap<Uuid, (Option<DateTime<Utc>>, String)> = {
         let all = "select l.id, l.stopped_at, a.state from ladder l join assignment a on a.id = l.assignment_id";
@@ -148,12 +169,10 @@ async fn not_kept(stack: &Stack, history: &History, ladder: &Ladder) -> anyhow::
     let fired = "select ladder_id, number, fired_at, card from rung where fired_at is not null";
     let fired: Vec<(Uuid, i32, DateTime<Utc>, Option<String>)> = sqlx::query_as(fired).fetch_all(&mut dispatch).await?;
     let fired: HashMap<_, _> = fired.into_iter().map(|(ladder, rung, at, card)| ((ladder, rung), (at, card))).collect();
-    let mut found = Vec::new();
     for whistle in &history.whistles {
         for share in &whistle.shares {
             let named = format!("whistle {} (T0 {}), assignment {}", whistle.id, whistle.blown_at, share.assignment);
-            let mut violate =
-                |invariant, what: String| found.push(Violation { invariant, what: format!("{named}: {what}") });
+            let mut violate = |invariant, what: String| found.violate(invariant, format!("{named}: {what}"));
             match ladders.get(&share.ladder) {
                 None => violate("I7", format!("its ladder {} is not there", share.ladder)),
                 Some((stopped, _)) if *stopped != share.stopped_at => {
@@ -164,14 +183,42 @@ async fn not_kept(stack: &Stack, history: &History, ladder: &Ladder) -> anyhow::
                 {
                     violate("I7", format!("was handed in, as acknowledged, and is {state}"));
                 }
+                Some((_, state)) if share.confirmed && state != "closed" => {
+                    violate("I7", format!("was confirmed, as acknowledged, and is {state}"));
+                }
                 Some(_) => {}
             }
-            for (what, invariant) in rungs(whistle, share, ladder, &fired) {
-                violate(invariant, what);
+            for (what, wrong) in rungs(whistle, share, ladder, &fired) {
+                let count = match wrong {
+                    Wrong::Lost => Some(&mut found.lost),
+                    Wrong::Early => Some(&mut found.early),
+                    Wrong::Unasked | Wrong::Other => None,
+                };
+                count.into_iter().for_each(|count| *count += 1);
+                found.violate(wrong.breaks(), format!("{named}: {what}"));
             }
         }
     }
-    Ok(found)
+    Ok(())
+}
+
+/// How a rung can be wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wrong {
+    Lost,
+    Early,
+    Unasked,
+    Other,
+}
+
+impl Wrong {
+    fn breaks(self) -> &'static str {
+        match self {
+            Wrong::Unasked => "I1",
+            Wrong::Early => "I3",
+            Wrong::Lost | Wrong::Other => "I2",
+        }
+    }
 }
 
 /// When a rung fired, and its card.
@@ -183,19 +230,20 @@ fn rungs(
     share: &Share,
     ladder: &Ladder,
     fired: &HashMap<(Uuid, i32), Fired>,
-) -> Vec<(String, &'static str)> {
+) -> Vec<(String, Wrong)> {
     let (mut wrong, mut before) = (Vec::new(), None);
     for ((rung, step), card) in (1..).zip(&ladder.steps).zip([None, Some("yellow"), Some("red"), None]) {
         let due = whistle.blown_at + step.after;
         let happens = share.stopped_at.is_none_or(|stopped| due <= stopped);
         match fired.get(&(share.ladder, rung)) {
-            None if happens => wrong.push((format!("rung {rung}, due {due}, has not fired"), "I2")),
-            Some((at, _)) if !happens => wrong.push((format!("rung {rung}, due {due}, fired at {at}"), "I1")),
+            None if happens => wrong.push((format!("rung {rung}, due {due}, has not fired"), Wrong::Lost)),
+            Some((at, _)) if !happens => wrong.push((format!("rung {rung}, due {due}, fired at {at}"), Wrong::Unasked)),
+            Some((at, _)) if *at < due => wrong.push((format!("rung {rung}, due {due}, fired at {at}"), Wrong::Early)),
             Some((at, _)) if before > Some(*at) => {
-                wrong.push((format!("rung {rung} fired at {at}, before the last"), "I2"))
+                wrong.push((format!("rung {rung} fired at {at}, before the last"), Wrong::Other))
             }
             Some((at, given)) if given.as_deref() != card => {
-                wrong.push((format!("rung {rung}, fired at {at}, gave {given:?} for {card:?}"), "I2"));
+                wrong.push((format!("rung {rung}, fired at {at}, gave {given:?} for {card:?}"), Wrong::Other));
             }
             Some((at, _)) => before = Some(*at),
             None => {}
@@ -217,26 +265,29 @@ async fn not_closed(stack: &Stack, history: &History) -> anyhow::Result<Vec<Viol
     let mut found: Vec<_> =
         open.into_iter().map(|id| violation("I13", id, "has only closed assignments and is open")).collect();
     let ids: Vec<Uuid> = history.whistles.iter().map(|whistle| whistle.id).collect();
-    let closed: Vec<Uuid> = sqlx::query_scalar("select id from whistle where state = 'closed' and id = any($1)")
-        .bind(&ids)
-        .fetch_all(&mut dispatch)
-        .await?;
-    let closed: HashSet<Uuid> = closed.into_iter().collect();
-    for whistle in history.whistles.iter().filter(|whistle| whistle.closed && !closed.contains(&whistle.id)) {
-        found.push(violation("I13", whistle.id, "was confirmed by every share and is not closed"));
-    }
+    let states: Vec<(Uuid, String)> =
+        sqlx::query_as("select id, state from whistle where id = any($1)").bind(&ids).fetch_all(&mut dispatch).await?;
+    let states: HashMap<Uuid, String> = states.into_iter().collect();
     let heard: Vec<(Uuid, i64, String)> =
         sqlx::query_as("select whistle_id, whistle_version, state from grievance where whistle_id = any($1)")
             .bind(&ids)
             .fetch_all(&mut connect(stack, "grievances").await?)
             .await?;
+    let heard: HashMap<_, _> = heard.into_iter().map(|(id, version, state)| (id, (version, state))).collect();
     let told = told(&mut dispatch).await?;
-    for (id, version, state) in &heard {
-        if told.get(id) != Some(version) {
-            found.push(violation("I10", *id, "is known in another version than the newest that was told"));
+    for whistle in &history.whistles {
+        let (state, heard) = (states.get(&whistle.id).map(String::as_str), heard.get(&whistle.id));
+        if whistle.closed && state != Some("closed") {
+            found.push(violation("I13", whistle.id, "was confirmed by every share and is not closed"));
         }
-        if closed.contains(id) && state != "closed" {
-            found.push(violation("I13", *id, "is closed and its grievance is not"));
+        if whistle.withdrawn && state != Some("withdrawn") {
+            found.push(violation("I7", whistle.id, "was withdrawn, as acknowledged, and is not"));
+        }
+        if told.get(&whistle.id) != heard.map(|(version, _)| version) {
+            found.push(violation("I10", whistle.id, "is not known in the newest version that was told"));
+        }
+        if state == Some("closed") && heard.is_none_or(|(_, state)| state != "closed") {
+            found.push(violation("I13", whistle.id, "is closed and its grievance is not"));
         }
     }
     Ok(found)

@@ -4,12 +4,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use local::people::Somebody;
+use local::people::{Somebody, passing};
 use local::scenario::time;
 use proto::dispatch::v1 as dispatch;
+use proto::dispatch::v1::whistle_service_client::WhistleServiceClient;
 use proto::notifications::v1::AnswerByLinkResponse;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
+use tonic::transport::Channel;
 use tonic::{Code, Request, Response, Status};
 use uuid::Uuid;
 
@@ -42,7 +44,7 @@ impl Driver {
         who: &Somebody,
         request: &Q,
         call: F,
-        method: Method<A>,
+        (method, about): (Method<A>, &str),
     ) -> anyhow::Result<Result<A, Status>>
     where
         Q: Clone,
@@ -50,7 +52,7 @@ impl Driver {
         F: Fn(Request<Q>) -> Fut,
         Fut: Future<Output = Result<Response<A>, Status>>,
     {
-        let mut attempts = Vec::new();
+        let (what, mut attempts) = (format!("{} of {about}", method.0), Vec::new());
         self.vanish(rng, who, request, &call, &method, &mut attempts).await;
         let (began, mut pause) = (tokio::time::Instant::now(), 25);
         let known = loop {
@@ -71,11 +73,11 @@ impl Driver {
             && rng.random_bool(0.05)
         {
             let again = attempt(call(who.request(request.clone())), &method, &mut attempts).await;
-            self.compare(method.0, answer, again);
+            self.compare(&what, answer, again);
         }
-        self.history().calls.push(Call { what: method.0, attempts });
+        self.history().calls.push(Call { what: what.clone(), attempts });
         match known {
-            Err(status) if passing(status.code()) => anyhow::bail!("{}: {status}", method.0),
+            Err(status) if passing(status.code()) => anyhow::bail!("{what}: {status}"),
             known => Ok(known),
         }
     }
@@ -109,6 +111,30 @@ impl Driver {
         }
     }
 
+    /// Now and then: the same request id with another body must be refused.
+    pub(super) async fn other_body(
+        &self,
+        rng: &mut StdRng,
+        street: &Somebody,
+        request: &dispatch::BlowWhistleRequest,
+        mut client: WhistleServiceClient<Channel>,
+    ) {
+        if !rng.random_bool(0.02) {
+            return;
+        }
+        let other = dispatch::BlowWhistleRequest { title: "另一事项".into(), ..request.clone() };
+        let began = tokio::time::Instant::now();
+        let mut answer = client.blow_whistle(street.request(other.clone())).await;
+        while answer.as_ref().is_err_and(|status| passing(status.code())) && began.elapsed() < PATIENCE {
+            local::pause(Duration::from_millis(500)).await;
+            answer = client.blow_whistle(street.request(other.clone())).await;
+        }
+        if !answer.as_ref().is_err_and(|status| status.code() == Code::AlreadyExists) {
+            let what = format!("request {} with another body was not refused: {answer:?}", request.request_id);
+            self.history().complaints.push(what);
+        }
+    }
+
     fn compare<A: PartialEq + std::fmt::Debug>(&self, what: &str, first: &A, again: Result<A, Status>) {
         match again {
             Ok(second) if second == *first => {}
@@ -136,29 +162,6 @@ async fn attempt<A>(
     };
     attempts.push(Attempt { invoked, returned: local::now(), outcome });
     answer
-}
-
-/// Whether the same call may end otherwise when it is made again.
-pub(super) fn passing(code: Code) -> bool {
-    match code {
-        Code::Unavailable
-        | Code::Unknown
-        | Code::Cancelled
-        | Code::DeadlineExceeded
-        | Code::Internal
-        | Code::ResourceExhausted
-        | Code::Aborted => true,
-        Code::Ok
-        | Code::InvalidArgument
-        | Code::NotFound
-        | Code::AlreadyExists
-        | Code::PermissionDenied
-        | Code::FailedPrecondition
-        | Code::OutOfRange
-        | Code::Unimplemented
-        | Code::DataLoss
-        | Code::Unauthenticated => false,
-    }
 }
 
 /// A request id.

@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use super::due::{Due, every, expected, fallbacks};
 use super::history::{Attempt, Call, History, Ladder, Outcome, Window, delaying, latest};
+use super::people::phone;
 
 /// Between the last look at the answer and the message's arrival at the gateway.
 const ON_ITS_WAY: TimeDelta = TimeDelta::seconds(4);
@@ -26,7 +27,7 @@ const ON_ITS_WAY: TimeDelta = TimeDelta::seconds(4);
 pub struct Evidence {
     /// What the stand-ins received, in order of time.
     pub seen: Vec<Seen>,
-    /// Effects that an outside system was given again after it had answered ambiguously (timed out, or failed).
+    /// Effects at which an outside system answered ambiguously (timed out, or failed): they may be given to it again.
     pub ambiguous: HashSet<Uuid>,
     /// Reminders that the database records as superseded.
     pub superseded: HashSet<Uuid>,
@@ -68,7 +69,7 @@ pub struct Judgement {
     pub early: usize,
     /// How late each reminder and push was received, and each call task opened, outside of fault windows, in order.
     pub lateness: Vec<TimeDelta>,
-    /// The latest at all.
+    /// How late the latest of all was.
     pub latest: TimeDelta,
     /// From the end of a fault until the last thing arrived that was due by then.
     pub healed: TimeDelta,
@@ -79,7 +80,7 @@ pub struct Judgement {
 }
 
 impl Judgement {
-    fn violate(&mut self, invariant: &'static str, what: String) {
+    pub(super) fn violate(&mut self, invariant: &'static str, what: String) {
         self.violations.push(Violation { invariant, what });
     }
 }
@@ -134,12 +135,13 @@ fn called(found: &mut Judgement, call: &Call) {
     let invoked = call.attempts.first().map_or(DateTime::UNIX_EPOCH, |first| first.invoked);
     let known = |attempt: &&Attempt| attempt.outcome != Outcome::Unknown;
     let Some(first) = call.attempts.iter().find(known) else {
-        return found.violate("I7", format!("{} of {invoked} never had an answer", call.what));
+        return found.violate("I7", format!("{}, called at {invoked}, never had an answer", call.what));
     };
     match first.outcome {
         Outcome::Ok(Some(done)) if done < invoked || done > first.returned => {
+            let (what, returned) = (&call.what, first.returned);
             let what =
-                format!("{} of {invoked}, answered at {}, says that it was done at {done}", call.what, first.returned);
+                format!("{what}, called at {invoked} and answered at {returned}, says that it was done at {done}");
             found.violate("I8", what);
         }
         Outcome::Ok(_) | Outcome::Fail | Outcome::Unknown => {}
@@ -181,16 +183,19 @@ fn arrived(
     evidence: &Evidence,
 ) {
     let first = seen[0].at;
+    if let Some(to) = elsewhere(one, seen) {
+        found.violate("I2", format!("went to {to}: {}", one.named()));
+    }
     if seen.len() > 1 && !evidence.ambiguous.contains(&one.id) {
         found.doubled += 1;
         let times: Vec<_> = seen.iter().map(|seen| seen.at.to_rfc3339()).collect();
         found.violate("I2", format!("doubled at {}: {}", times.join(", "), one.named()));
     }
-    if first < one.due_at {
-        found.early += 1;
-        found.violate("I3", format!("early at {first}: {}", one.named()));
-    }
     let came = evidence.opened.get(&one.id).copied().unwrap_or(first);
+    if first.min(came) < one.due_at {
+        found.early += 1;
+        found.violate("I3", format!("early at {}: {}", first.min(came), one.named()));
+    }
     let late = came - one.due_at;
     found.latest = found.latest.max(late);
     let struck: Vec<_> = evidence.windows.iter().filter(|window| window.touches(one.due_at, came)).collect();
@@ -206,6 +211,14 @@ fn arrived(
         found.violate("I4", what);
     }
     late_in_vain(found, one, first, history, ladder, evidence);
+}
+
+/// Whom a reminder or a call went to that is not whom it was for; one is for the number of a role, and for its name and number the
+/// other.
+fn elsewhere<'s>(one: &Due<'_>, seen: &[&'s Seen]) -> Option<&'s str> {
+    let phone = phone(one.share.unit, one.target);
+    let wrong = |seen: &&&Seen| seen.kind != Kind::Push && !seen.to.ends_with(&phone);
+    seen.iter().find(wrong).map(|seen| seen.to.as_str())
 }
 
 /// What left although it was too late for it.
@@ -240,143 +253,4 @@ pub fn by_invariant(violations: &[Violation]) -> BTreeMap<String, usize> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::history::{Share, Whistle};
-    use super::*;
-
-    fn ladder() -> Ladder {
-        Ladder {
-            steps: local::verdict::ladder(TimeDelta::seconds(1)).to_vec(),
-            check_after: TimeDelta::seconds(60),
-            fault_after: TimeDelta::seconds(300),
-        }
-    }
-
-    fn history(stopped: Option<TimeDelta>) -> History {
-        let stopped_at = stopped.map(|after| DateTime::UNIX_EPOCH + after);
-        let share = Share {
-            assignment: Uuid::from_u128(1),
-            ladder: Uuid::from_u128(2),
-            stopped_at,
-            handed_in: false,
-            withdrawn: false,
-        };
-        let whistle =
-            Whistle { id: Uuid::from_u128(3), blown_at: DateTime::UNIX_EPOCH, shares: vec![share], closed: false };
-        History { whistles: vec![whistle], ..History::default() }
-    }
-
-    fn received(history: &History, late: TimeDelta) -> Vec<Seen> {
-        let ladder = ladder();
-        let seen = |one: &Due<'_>| Seen {
-            at: one.due_at + late,
-            kind: one.kind,
-            id: one.id.to_string(),
-            to: String::new(),
-            text: String::new(),
-            answered_at: None,
-        };
-        expected(history, &ladder).iter().map(seen).collect()
-    }
-
-    fn invariants(history: &History, seen: Vec<Seen>) -> Vec<String> {
-        let evidence = Evidence { seen, ..Evidence::default() };
-        by_invariant(&judge(history, &ladder(), &evidence).violations).into_keys().collect()
-    }
-
-    #[test]
-    fn a_true_history_is_clean_and_a_rung_at_the_stop_belongs_to_it() {
-        for (stopped, effects) in [(None, 9), (Some(TimeDelta::seconds(1)), 4), (Some(TimeDelta::milliseconds(999)), 1)]
-        {
-            let history = history(stopped);
-            let seen = received(&history, TimeDelta::milliseconds(3));
-            assert_eq!(seen.len(), effects);
-            assert!(invariants(&history, seen).is_empty());
-        }
-    }
-
-    #[test]
-    fn each_effect_that_is_cut_doubled_or_early_is_named() {
-        let history = history(None);
-        let all = received(&history, TimeDelta::zero());
-        for index in 0..all.len() {
-            let mut cut = all.clone();
-            let one = cut.remove(index);
-            assert_eq!(invariants(&history, cut), ["I2"]);
-            let mut doubled = all.clone();
-            doubled.push(one);
-            assert_eq!(invariants(&history, doubled), ["I2"]);
-            let mut early = all.clone();
-            early[index].at -= TimeDelta::microseconds(1);
-            assert_eq!(invariants(&history, early), ["I3"]);
-        }
-    }
-
-    #[test]
-    fn an_effect_of_a_rung_that_must_not_happen_is_named() {
-        let everything = received(&history(None), TimeDelta::zero());
-        assert_eq!(invariants(&history(Some(TimeDelta::milliseconds(999))), everything), ["I1"]);
-    }
-
-    #[test]
-    fn lateness_outside_of_fault_windows_has_a_bound_and_inside_it_has_none() {
-        let history = history(None);
-        let seen = received(&history, TimeDelta::seconds(6));
-        assert_eq!(invariants(&history, seen.clone()), ["I4"]);
-        let judged = |from: i64, ended: i64, heals: i64| {
-            let at = |seconds| DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds);
-            let windows = vec![Window { from: at(from), ended: at(ended), heals: TimeDelta::seconds(heals) }];
-            let evidence = Evidence { seen: seen.clone(), windows, ..Evidence::default() };
-            judge(&history, &ladder(), &evidence).violations
-        };
-        assert!(judged(0, 60, 0).is_empty());
-        assert!(judged(0, 10, 10).is_empty(), "the last is due after 15 s");
-        assert!(!judged(0, 10, 4).is_empty(), "healing took longer");
-        assert!(!judged(6, 60, 0).is_empty(), "the first was overdue before it struck");
-    }
-
-    #[test]
-    fn a_call_ends_and_has_its_effect_while_it_is_under_way() {
-        let at = |seconds| DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds);
-        let wrong = |outcomes: &[Outcome]| {
-            let attempts = (0..).zip(outcomes);
-            let attempt = |(from, outcome): (i64, &Outcome)| Attempt {
-                invoked: at(from),
-                returned: at(from + 1),
-                outcome: *outcome,
-            };
-            let call = Call { what: "BlowWhistle", attempts: attempts.map(attempt).collect() };
-            invariants(&History { calls: vec![call], ..History::default() }, Vec::new())
-        };
-        let (gone, done) = (Outcome::Unknown, |seconds| Outcome::Ok(Some(at(seconds))));
-        assert!(wrong(&[gone, done(0)]).is_empty(), "done by the attempt that nobody waited for");
-        assert!(wrong(&[gone, Outcome::Fail]).is_empty());
-        assert_eq!(wrong(&[gone, gone]), ["I7"]);
-        assert_eq!(wrong(&[done(-1)]), ["I8"]);
-        assert_eq!(wrong(&[gone, done(3)]), ["I8"]);
-    }
-
-    #[test]
-    fn what_is_superseded_needs_a_reason_and_what_is_late_must_be_checked() {
-        let (silent, answered) = (history(None), history(Some(TimeDelta::seconds(4))));
-        let last =
-            expected(&silent, &ladder()).iter().filter(|one| one.kind == Kind::Sms).map(|one| one.id).next_back();
-        let mut seen = received(&silent, TimeDelta::zero());
-        seen.retain(|seen| Some(seen.id.clone()) != last.map(|id| id.to_string()));
-        let superseded = last.into_iter().collect();
-        let evidence = Evidence { seen, superseded, ..Evidence::default() };
-        let found = judge(&silent, &ladder(), &evidence).violations;
-        assert_eq!(by_invariant(&found), BTreeMap::from([("I6".to_owned(), 2)]), "nothing made it late either");
-        let late = received(&answered, TimeDelta::seconds(70));
-        assert_eq!(invariants(&answered, late), ["I4", "I5"]);
-        let pushed = received(&silent, TimeDelta::seconds(310));
-        assert_eq!(invariants(&silent, pushed.clone()), ["I4", "I5"]);
-        let push = pushed.iter().find(|seen| seen.kind == Kind::Push).unwrap();
-        let refused_at = |late| HashMap::from([(push.id.parse().unwrap(), push.at - TimeDelta::seconds(late))]);
-        for (late, excused) in [(300, true), (1, false)] {
-            let evidence = Evidence { seen: pushed.clone(), turned_away: refused_at(late), ..Evidence::default() };
-            let found = by_invariant(&judge(&silent, &ladder(), &evidence).violations);
-            assert_eq!(found.contains_key("I5"), !excused, "turned away {late} s before it was taken");
-        }
-    }
-}
+mod tests;

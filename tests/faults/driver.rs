@@ -26,7 +26,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 use uuid::Uuid;
 
-use super::calls::{ANSWER, BLOW, CONFIRM, SUBMIT, TAP, WITHDRAW, draw, passing, until};
+use super::calls::{ANSWER, BLOW, CONFIRM, SUBMIT, TAP, WITHDRAW, draw, until};
 use super::history::{History, Share, Whistle};
 use super::people::{MATTER, People};
 
@@ -141,8 +141,8 @@ impl Driver {
         let units: Vec<Uuid> = blown.assignments.iter().map(|one| one.unit_id.parse()).collect::<Result<_, _>>()?;
         let id: Uuid = blown.whistle_id.parse()?;
         let withdrawn = rng.random_bool(0.08).then(|| self.load.hour * rng.random_range(0..16));
-        let share = |assignment| share(assignment, withdrawn.is_some());
-        let mut shares = blown.assignments.iter().map(share).collect::<anyhow::Result<Vec<_>>>()?;
+        let share = |(assignment, unit): (_, &Uuid)| share(assignment, self.people.number(*unit)?, withdrawn.is_some());
+        let mut shares = blown.assignments.iter().zip(&units).map(share).collect::<anyhow::Result<Vec<_>>>()?;
         let mut deeds = JoinSet::new();
         for (index, share) in shares.iter().enumerate() {
             let (driver, share, unit, sms) = (self.clone(), share.clone(), units[index], sms.resubscribe());
@@ -150,9 +150,10 @@ impl Driver {
             let rng = StdRng::seed_from_u64(rng.random());
             deeds.spawn(async move { (index, driver.act(share, unit, blown_at, deed, sms, rng).await) });
         }
+        let mut taken_back = false;
         if let Some(after) = withdrawn {
             until(blown_at + after).await;
-            self.withdraw(&mut rng, id, &mut shares, number).await?;
+            taken_back = self.withdraw(&mut rng, id, &mut shares, number).await?;
         }
         let mut done = true;
         while let Some(ended) = deeds.join_next().await {
@@ -162,8 +163,8 @@ impl Driver {
             shares[index].handed_in = finished;
             done &= finished;
         }
-        let closed = done && withdrawn.is_none() && self.confirm(&mut rng, &shares, number).await?;
-        self.history().whistles.push(Whistle { id, blown_at, shares, closed });
+        let closed = done && withdrawn.is_none() && self.confirm(&mut rng, &mut shares, number).await?;
+        self.history().whistles.push(Whistle { id, blown_at, shares, closed, withdrawn: taken_back });
         Ok(())
     }
 
@@ -206,30 +207,9 @@ impl Driver {
             let mut client = client.clone();
             async move { client.blow_whistle(request).await }
         };
-        let answer = self.sure(rng, street, &request, call, BLOW).await?;
+        let answer = self.sure(rng, street, &request, call, (BLOW, &request.request_id)).await?;
         self.other_body(rng, street, &request, client.clone()).await;
         answer?.whistle.context("no whistle")
-    }
-
-    /// Now and then: the same request id with another body must be refused.
-    async fn other_body(
-        &self,
-        rng: &mut StdRng,
-        street: &Somebody,
-        request: &dispatch::BlowWhistleRequest,
-        mut client: WhistleServiceClient<Channel>,
-    ) {
-        if !rng.random_bool(0.02) {
-            return;
-        }
-        let other = dispatch::BlowWhistleRequest { title: "另一事项".into(), ..request.clone() };
-        match client.blow_whistle(street.request(other)).await {
-            Err(status) if status.code() == Code::AlreadyExists || passing(status.code()) => {}
-            answer => {
-                let what = format!("request {} with another body was not refused: {answer:?}", request.request_id);
-                self.history().complaints.push(what);
-            }
-        }
     }
 
     /// Acts for a unit; tells when its ladder stopped, and whether it handed in.
@@ -269,7 +249,7 @@ impl Driver {
             let mut client = client.clone();
             async move { client.submit_assignment(request).await }
         };
-        match self.sure(&mut rng, &who, &submit, call, SUBMIT).await? {
+        match self.sure(&mut rng, &who, &submit, call, (SUBMIT, &submit.assignment_id)).await? {
             Ok(_) => Ok((stopped, true)),
             Err(refused) => Ok((stopped.or(self.refused("SubmitAssignment", &share, &refused)), false)),
         }
@@ -286,7 +266,7 @@ impl Driver {
             let mut client = client.clone();
             async move { client.answer_assignment(request).await }
         };
-        match self.sure(rng, who, &request, call, ANSWER).await? {
+        match self.sure(rng, who, &request, call, (ANSWER, &request.assignment_id)).await? {
             Ok(answered) => Ok(stop_of(&answered)),
             Err(refused) => Ok(self.refused("AnswerAssignment", share, &refused)),
         }
@@ -320,7 +300,7 @@ impl Driver {
             let mut client = client.clone();
             async move { client.answer_by_link(request).await }
         };
-        match self.sure(rng, who, &request, call, TAP).await? {
+        match self.sure(rng, who, &request, call, (TAP, &share.assignment.to_string())).await? {
             Ok(answered) => Ok(answered.answer_time.as_ref().and_then(time)),
             Err(refused) => Ok(self.refused("AnswerByLink", share, &refused)),
         }
@@ -334,7 +314,7 @@ impl Driver {
         None
     }
 
-    async fn withdraw(&self, rng: &mut StdRng, id: Uuid, shares: &mut [Share], number: usize) -> anyhow::Result<()> {
+    async fn withdraw(&self, rng: &mut StdRng, id: Uuid, shares: &mut [Share], number: usize) -> anyhow::Result<bool> {
         let request = dispatch::WithdrawWhistleRequest {
             request_id: draw(rng),
             whistle_id: id.to_string(),
@@ -345,21 +325,24 @@ impl Driver {
             let mut client = client.clone();
             async move { client.withdraw_whistle(request).await }
         };
-        match self.sure(rng, self.people.street(number), &request, call, WITHDRAW).await? {
+        match self.sure(rng, self.people.street(number), &request, call, (WITHDRAW, &request.whistle_id)).await? {
             Ok(withdrawn) => {
                 for (share, now) in shares.iter_mut().zip(&withdrawn.assignments) {
                     share.stopped_at = stop_of(now);
                 }
+                Ok(true)
             }
-            Err(refused) => self.history().complaints.push(format!("the withdrawal of {id} was refused: {refused}")),
+            Err(refused) => {
+                self.history().complaints.push(format!("the withdrawal of {id} was refused: {refused}"));
+                Ok(false)
+            }
         }
-        Ok(())
     }
 
-    async fn confirm(&self, rng: &mut StdRng, shares: &[Share], number: usize) -> anyhow::Result<bool> {
+    /// Confirms every share; says whether all of them are.
+    async fn confirm(&self, rng: &mut StdRng, shares: &mut [Share], number: usize) -> anyhow::Result<bool> {
         let client = self.whistles[number % self.whistles.len()].clone();
-        let mut all = true;
-        for share in shares {
+        for share in shares.iter_mut() {
             let request = dispatch::ConfirmAssignmentRequest {
                 request_id: draw(rng),
                 assignment_id: share.assignment.to_string(),
@@ -368,20 +351,24 @@ impl Driver {
                 let mut client = client.clone();
                 async move { client.confirm_assignment(request).await }
             };
-            let confirmed = self.sure(rng, self.people.street(number), &request, call, CONFIRM).await?;
-            all &= confirmed.map_err(|refused| self.refused::<()>("ConfirmAssignment", share, &refused)).is_ok();
+            let confirmed =
+                self.sure(rng, self.people.street(number), &request, call, (CONFIRM, &request.assignment_id)).await?;
+            share.confirmed =
+                confirmed.map_err(|refused| self.refused::<()>("ConfirmAssignment", share, &refused)).is_ok();
         }
-        Ok(all)
+        Ok(shares.iter().all(|share| share.confirmed))
     }
 }
 
-fn share(assignment: &dispatch::Assignment, withdrawn: bool) -> anyhow::Result<Share> {
+fn share(assignment: &dispatch::Assignment, unit: usize, withdrawn: bool) -> anyhow::Result<Share> {
     let ladder = assignment.ladders.first().context("no ladder")?;
     Ok(Share {
         assignment: assignment.assignment_id.parse()?,
         ladder: ladder.ladder_id.parse()?,
+        unit,
         stopped_at: None,
         handed_in: false,
+        confirmed: false,
         withdrawn,
     })
 }

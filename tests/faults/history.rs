@@ -22,10 +22,21 @@ pub struct History {
 /// One request id, and every attempt at it.
 #[derive(Debug, Clone)]
 pub struct Call {
-    /// The method.
-    pub what: &'static str,
+    /// The method, and what it was about.
+    pub what: String,
     /// In the order in which they were begun.
     pub attempts: Vec<Attempt>,
+}
+
+impl Call {
+    /// Whether it was done before the attempt began that was answered.
+    pub fn done_unheard(&self) -> bool {
+        let answered = self.attempts.iter().find_map(|attempt| match attempt.outcome {
+            Outcome::Ok(done) => Some((attempt.invoked, done)),
+            Outcome::Fail | Outcome::Unknown => None,
+        });
+        answered.is_some_and(|(invoked, done)| done.is_some_and(|done| done < invoked))
+    }
 }
 
 /// What one client saw of it.
@@ -61,6 +72,8 @@ pub struct Whistle {
     pub shares: Vec<Share>,
     /// Every share was handed in and confirmed, as acknowledged.
     pub closed: bool,
+    /// It was withdrawn, as acknowledged.
+    pub withdrawn: bool,
 }
 
 /// A unit's share.
@@ -70,10 +83,14 @@ pub struct Share {
     pub assignment: Uuid,
     /// Its answer ladder.
     pub ladder: Uuid,
+    /// Its unit's number among the people.
+    pub unit: usize,
     /// When the ladder stopped, as an acknowledged answer or withdrawal said; none while it runs.
     pub stopped_at: Option<DateTime<Utc>>,
     /// Whether it was handed in, as acknowledged.
     pub handed_in: bool,
+    /// Whether the street confirmed it, as acknowledged.
+    pub confirmed: bool,
     /// Whether the street withdraws its whistle: only then may the unit be refused.
     pub withdrawn: bool,
 }
@@ -90,26 +107,21 @@ pub struct Window {
 }
 
 impl Window {
-    /// Whether what was due then and came then may have been delayed by it.
+    /// Whether what was due then and came, or may come, then may have been delayed by it.
     pub fn touches(&self, due: DateTime<Utc>, came: DateTime<Utc>) -> bool {
         due <= self.ended + self.heals && came >= self.from
-    }
-
-    /// Whether it delays what was due then and might come until `by` before it struck.
-    pub fn delays(&self, due: DateTime<Utc>, by: DateTime<Utc>) -> bool {
-        due <= self.ended + self.heals && by >= self.from
     }
 }
 
 /// Lateness above this outside of a fault's window fails.
 const LATE: TimeDelta = TimeDelta::seconds(5);
 
-/// The faults that delay what was due then, in the order in which they struck: the first before it was late, each further one before the
-/// one before it had healed.
+/// The faults that delay what was due then, in the order in which they struck: the first struck before it was late, each further one
+/// before the last had healed.
 pub fn delaying(due: DateTime<Utc>, windows: &[Window]) -> Vec<Window> {
     let (mut chain, mut by) = (Vec::new(), due + LATE);
     for window in windows {
-        if window.delays(due, by) {
+        if window.touches(due, by) {
             by = window.ended + window.heals;
             chain.push(*window);
         }

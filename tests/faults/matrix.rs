@@ -23,23 +23,25 @@ pub struct Arguments {
     /// Everything follows from it; drawn and printed without.
     #[arg(long)]
     pub seed: Option<u64>,
-    /// How long the load of a row lasts.
-    #[arg(long, default_value_t = 2.25)]
+    /// How long the load of a row lasts; longer where its fault takes longer.
+    #[arg(long, default_value_t = 2.25, conflicts_with_all = ["seeded_bugs", "bug"])]
     pub minutes: f64,
     /// Whistles a second.
     #[arg(long, default_value_t = 30.0)]
     pub rate: f64,
-    /// Skip the rows that have held already under this seed.
-    #[arg(long)]
+    /// Skip the rows that have held already: on this commit, under this seed and load.
+    #[arg(long, conflicts_with_all = ["seeded_bugs", "bug"])]
     pub resume: bool,
     /// Break each guard in turn in a copy of this tree: the judge must name every bug, and nothing without it.
     #[arg(long)]
     pub seeded_bugs: bool,
-    /// The same with a patch of your own, under the faults that you name or under likely ones.
+    /// The same with a patch of your own, under the faults that you name or, one after the other, F0 F9 F18 F4 F2.
     #[arg(long, value_name = "FILE")]
     pub bug: Option<PathBuf>,
 }
 
+/// Violations of a row that are printed; its file has all of them.
+const SHOWN: usize = 5;
 /// How long the load lasts where bugs are looked for.
 const TWIN: f64 = 40.0;
 
@@ -60,7 +62,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of whistles is small")]
 fn plan(arguments: &Arguments, seed: u64, seconds: f64) -> Plan {
     let rate = arguments.rate;
-    Plan { seed, whistles: (seconds * rate) as usize, rate, replicas: 2, binary: None }
+    Plan { seed, whistles: (seconds * rate) as usize, rate, binary: None }
 }
 
 async fn rows(arguments: &Arguments, plan: &Plan) -> anyhow::Result<ExitCode> {
@@ -69,7 +71,7 @@ async fn rows(arguments: &Arguments, plan: &Plan) -> anyhow::Result<ExitCode> {
     // What this run is of: rows of another commit, or under another load, are not resumed.
     let of = format!("{} {} {}", revision().await?, arguments.minutes, arguments.rate);
     let mut rows = kept(&file, &of, arguments.resume)?;
-    let mut skipped = 0;
+    let (began, mut skipped) = (tokio::time::Instant::now(), 0);
     for fault in &chosen {
         if arguments.resume && rows.get(fault.id).is_some_and(Row::holds) {
             continue;
@@ -85,13 +87,17 @@ async fn rows(arguments: &Arguments, plan: &Plan) -> anyhow::Result<ExitCode> {
             Err(error) => Row::failed(fault, plan.seed, &error),
         };
         print(&format!("{}\n{}", heading(), line(&row)));
-        row.violations.iter().for_each(|violation| print(&format!("    {violation}")));
+        row.violations.iter().take(SHOWN).for_each(|violation| print(&format!("    {violation}")));
+        if row.violations.len() > SHOWN {
+            print(&format!("    and {} more, in {}", row.violations.len() - SHOWN, file.display()));
+        }
         row.last.iter().for_each(|last| print(&format!("    the last to heal {last}")));
         rows.insert(fault.id.to_owned(), row);
         let run = Run { of: of.clone(), rows };
         std::fs::write(&file, serde_json::to_string_pretty(&run)?)?;
         rows = run.rows;
     }
+    print(&format!("took {} minutes", began.elapsed().as_secs() / 60));
     rows.retain(|id, _| chosen.iter().any(|fault| fault.id == id));
     Ok(summary(&rows, skipped, plan.seed))
 }
@@ -127,6 +133,11 @@ struct Run {
 fn kept(file: &PathBuf, of: &str, resume: bool) -> anyhow::Result<BTreeMap<String, Row>> {
     let Ok(text) = std::fs::read(file) else { return Ok(BTreeMap::new()) };
     match serde_json::from_slice::<Run>(&text) {
+        Ok(run) if run.of == of && resume && of.contains("-dirty ") => {
+            anyhow::bail!(
+                "the tree differs from its commit, so nobody can say what the rows are of: commit, or run without --resume"
+            )
+        }
         Ok(run) if run.of == of => Ok(run.rows),
         Ok(run) if resume => anyhow::bail!("{} is of {}, not of {of}: run without --resume", file.display(), run.of),
         Err(error) if resume => Err(error).context(file.display().to_string()),
@@ -189,7 +200,7 @@ fn heading() -> String {
 fn line(row: &Row) -> String {
     let [lost, doubled, early] = row.wrong;
     let ([p50, p99], [rung_p50, rung_p99]) = (row.outside_ms, row.rungs_ms);
-    let holds = if row.holds() { "yes".to_owned() } else { format!("no: {:?}", row.invariants) };
+    let holds = row.fails().map_or("yes".to_owned(), |why| format!("no: {why}"));
     format!(
         "| {} | {} | {} | {} | {} {} | {} | {lost} | {doubled} | {early} | {} | {rung_p50}/{rung_p99} | {p50}/{p99} | {} | {} | {holds} |",
         row.fault,

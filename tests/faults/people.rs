@@ -1,5 +1,6 @@
 //! Who takes part: streets, units with their contacts, the grievances that whistles are blown over.
 
+use anyhow::Context as _;
 use chrono::TimeDelta;
 use futures::future::try_join_all;
 use local::issuer::Issuer;
@@ -46,7 +47,7 @@ impl People {
         try_join_all(entries).await?;
         let mayor =
             dispatch::DeputyMayor {
-                matter: MATTER.into(), name: "分管副区长".into(), phone: "13900000001".into()
+                matter: MATTER.into(), name: "分管副区长".into(), phone: phone(0, "deputy_mayor")
             };
         let request =
             dispatch::PutDeputyMayorRequest { request_id: local::people::request_id(), deputy_mayor: Some(mayor) };
@@ -92,6 +93,11 @@ impl People {
         &self.units
     }
 
+    /// The number of a unit.
+    pub fn number(&self, id: Uuid) -> anyhow::Result<usize> {
+        self.units.iter().position(|unit| *unit == id).context("no unit of ours")
+    }
+
     /// One to four units; 1.55 on average, as it is where this was first used.
     pub fn some_units(&self, rng: &mut StdRng) -> Vec<Uuid> {
         let count = [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 4][rng.random_range(0..20)];
@@ -104,18 +110,32 @@ fn area(number: usize) -> String {
     format!("{DISTRICT}{:03}", 100 + number % STREETS)
 }
 
+/// The number of whoever has this role for the unit with this number.
+pub fn phone(unit: usize, target: &str) -> String {
+    match target {
+        "duty" => format!("138{unit:07}1"),
+        "head" => format!("138{unit:07}2"),
+        "deputy" => format!("138{unit:07}3"),
+        _ => "13900000001".to_owned(),
+    }
+}
+
 async fn put(
     centre: &Somebody,
     directory: &DirectoryServiceClient<tonic::transport::Channel>,
     number: usize,
     id: Uuid,
 ) -> anyhow::Result<()> {
-    let contact = |role: TargetRole, last| dispatch::Contact {
+    let contact = |role: TargetRole, target| dispatch::Contact {
         role: role.into(),
         name: "某人".into(),
-        phone: format!("138{number:07}{last}"),
+        phone: phone(number, target),
     };
-    let contacts = vec![contact(TargetRole::Duty, 1), contact(TargetRole::Head, 2), contact(TargetRole::Deputy, 3)];
+    let contacts = vec![
+        contact(TargetRole::Duty, "duty"),
+        contact(TargetRole::Head, "head"),
+        contact(TargetRole::Deputy, "deputy"),
+    ];
     let unit = dispatch::Unit { unit_id: id.to_string(), name: format!("示例单位{number}"), contacts };
     let request = dispatch::PutUnitRequest { request_id: local::people::request_id(), unit: Some(unit) };
     centre.call(request, |request| async { directory.clone().put_unit(request).await }).await?;

@@ -84,7 +84,7 @@ impl Rig {
         let options = Options { given, replicas, binary, through, ..Options::default() };
         let stack = Stack::start(&options).await?;
         if let Some(disk) = &disk {
-            // As it would be by the time that a power cut is worth the name.
+            // The servers have just been set up: without this a power cut would take the setting up itself.
             disk.sync().await?;
         }
         Ok(Rig { stack, windows: Vec::new(), hops, disk, clock, others: Vec::new() })

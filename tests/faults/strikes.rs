@@ -11,10 +11,16 @@ mod servers;
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::BoxFuture;
+use local::people::{Somebody, channel, request_id};
+use local::servers::Server;
+use proto::ops::v1::hold_service_client::HoldServiceClient;
+use proto::ops::v1::{GetHoldRequest, Hold, ReleaseHoldRequest};
 use rand::rngs::StdRng;
 use sqlx::{Connection as _, PgConnection};
+use tonic::transport::Channel;
 
 use super::driver::Driver;
 pub use processes::died_at;
@@ -51,7 +57,7 @@ pub type Strike = for<'a, 'f> fn(&'a mut Field<'f>) -> BoxFuture<'a, anyhow::Res
 /// A row of the matrix.
 #[derive(Clone, Copy)]
 pub struct Fault {
-    /// `F1` to `F26`.
+    /// As in the table: `F0` for none.
     pub id: &'static str,
     /// In a few words.
     pub name: &'static str,
@@ -61,6 +67,8 @@ pub struct Fault {
     pub needs: Needs,
     /// Seconds within which what was struck must have healed, as agreed or less.
     pub heals: i64,
+    /// Processes of each service.
+    pub replicas: usize,
     /// Seconds that the load must last for it at least.
     pub span: f64,
     /// The part of the chosen rate that it runs at: less where what waits after the fault would by itself keep two cores busy for longer
@@ -93,13 +101,15 @@ pub enum Needs {
 pub const FAULTS: &[Fault] = &[
     row("F0", "no fault: the control", processes::nothing, Needs::Nothing, 0),
     row("F1", "kill -9 any service", processes::kill_any, Needs::Nothing, 1),
+    // Down for a moment, and up within a second.
+    Fault { replicas: 1, ..row("F1a", "the same without a second process", processes::kill_any, Needs::Nothing, 2) },
     row("F1p", "death at named points", processes::fail_points, Needs::FailPoints, 2),
     row("F2", "kill -9 all services at once", processes::kill_all, Needs::Nothing, 2),
     row("F3", "NATS killed, stopped", servers::nats_gone, Needs::Nothing, 5),
     row("F4", "JetStream store deleted", messages::store_deleted, Needs::Nothing, 20),
     row("F5", "JetStream store rolled back", messages::store_rolled_back, Needs::Nothing, 20),
     row("F6", "power cut of NATS", servers::nats_power_cut, Needs::NatsDisk, 20),
-    row("F7", "power cut of Postgres", servers::postgres_power_cut, Needs::PostgresDisk, 2),
+    row("F7", "power cut of Postgres", servers::postgres_power_cut, Needs::PostgresDisk, 1),
     row("F9", "Postgres killed, backends terminated", servers::postgres_killed, Needs::Nothing, 2),
     Fault { span: 165.0, ..row("F10", "Postgres away for two minutes", servers::postgres_away, Needs::Nothing, 120) },
     Fault { span: 170.0, pace: 2.0 / 3.0, ..row("F11", "SIGSTOP 13 to 75 s", processes::paused, Needs::Nothing, 5) },
@@ -110,7 +120,7 @@ pub const FAULTS: &[Fault] = &[
     row("F15p", "disk full under Postgres", servers::postgres_disk_full, Needs::PostgresDisk, 30),
     row("F16", "Postgres's clock jumps", clock::jumped, Needs::Clock, 12),
     row("F18", "events injected again", messages::injected_again, Needs::Nothing, 0),
-    row("F19", "SMS gateway misbehaves", outside::gateway, Needs::Nothing, 12),
+    Fault { span: 110.0, ..row("F19", "SMS gateway misbehaves", outside::gateway, Needs::Nothing, 12) },
     row("F20", "阳光+ down for a day", outside::platform, Needs::Nothing, 60),
     row("F22", "durable consumers paused, deleted, starved", messages::consumers_gone, Needs::Nothing, 6),
     row("F23", "rapid reset, header flood, compression bomb", attacks::flood, Needs::Nothing, 0),
@@ -119,7 +129,7 @@ pub const FAULTS: &[Fault] = &[
 ];
 
 const fn row(id: &'static str, name: &'static str, strike: Strike, needs: Needs, heals: i64) -> Fault {
-    Fault { id, name, strike, needs, heals, span: 0.0, pace: 1.0 }
+    Fault { id, name, strike, needs, heals, replicas: 2, span: 0.0, pace: 1.0 }
 }
 
 impl Fault {
@@ -131,6 +141,35 @@ impl Fault {
 }
 
 impl Field<'_> {
+    /// The NATS that the services use.
+    fn nats(&mut self) -> anyhow::Result<&mut Server> {
+        self.rig.stack.servers.nats.as_mut().context("no NATS of our own")
+    }
+
+    /// The Postgres that they use.
+    fn postgres(&mut self) -> anyhow::Result<&mut Server> {
+        self.rig.stack.servers.postgres.as_mut().context("no Postgres of our own")
+    }
+
+    /// What ops sees of a service that may hold.
+    async fn hold(&self, service: &str) -> anyhow::Result<Hold> {
+        let (ops, client) = self.ops(service)?;
+        Ok(ops.call(GetHoldRequest {}, async |request| client.clone().get_hold(request).await).await?)
+    }
+
+    /// Ops has looked, and lets go.
+    async fn release(&self, service: &str) -> anyhow::Result<()> {
+        let (ops, client) = self.ops(service)?;
+        let release = ReleaseHoldRequest { request_id: request_id() };
+        ops.call(release, async |request| client.clone().release_hold(request).await).await?;
+        Ok(())
+    }
+
+    fn ops(&self, service: &str) -> anyhow::Result<(Somebody, HoldServiceClient<Channel>)> {
+        let ops = Somebody::new(&self.rig.stack.issuer, "ops", "ops", None, None)?;
+        Ok((ops, HoldServiceClient::new(channel(&self.rig.stack, service)?)))
+    }
+
     /// Waits for a part of the load's time.
     pub async fn wait(&self, seconds: f64) {
         local::pause(Duration::from_secs_f64(seconds)).await;

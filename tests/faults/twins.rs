@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use super::bugs;
 use super::matrix::{find, print};
 use super::row::{self, Plan, Row};
+use super::strikes::Needs;
 
 /// Faults under which a bug is looked for when nobody says which, the likeliest first.
 const LIKELY: [&str; 5] = ["F0", "F9", "F18", "F4", "F2"];
@@ -25,6 +26,8 @@ pub async fn seeded(plan: &Plan) -> anyhow::Result<ExitCode> {
 
 /// A bug out of a file must be caught under one of these faults, and the twin be clean.
 pub async fn given(patch: &str, faults: &[String], plan: &Plan) -> anyhow::Result<ExitCode> {
+    let own = faults.iter().find(|id| find(id).is_ok_and(|fault| fault.needs == Needs::FailPoints));
+    anyhow::ensure!(own.is_none(), "F1p runs a program of its own: name another fault");
     let named: Vec<&str> = faults.iter().map(String::as_str).collect();
     let faults = if named.is_empty() { &LIKELY[..] } else { &named };
     let caught = caught("given-patch", patch, None, faults, plan, &mut BTreeMap::new()).await?;
@@ -54,7 +57,8 @@ async fn caught(
         local::progress(&format!("{name}, under {id}"));
         // A strike may find by itself that something does not hold.
         let with = row::run(fault, &broken).await.unwrap_or_else(|error| Row::failed(fault, plan.seed, &error));
-        if breaks.map_or(with.violated == 0, |invariant| !with.invariants.contains_key(invariant)) {
+        // A run that could not be made has violated nothing.
+        if breaks.map_or(with.invariants.is_empty(), |invariant| !with.invariants.contains_key(invariant)) {
             print(&format!("{name}, {id}: violations {:?}", with.invariants));
             continue;
         }
@@ -64,12 +68,13 @@ async fn caught(
         }
         let without = &twins[*id];
         print(&format!(
-            "{name}, {id}, seed {}: with {} violations {:?}, without {}",
-            plan.seed, with.violated, with.invariants, without.violated
+            "{name}, {id}, seed {}: with {:?}, without {:?}",
+            plan.seed, with.invariants, without.invariants
         ));
-        with.violations.iter().take(1).for_each(|first| print(&format!("    {first}")));
+        let named = |wrong: &&String| breaks.is_none_or(|invariant| wrong.starts_with(&format!("{invariant}:")));
+        with.violations.iter().find(named).into_iter().for_each(|first| print(&format!("    {first}")));
         without.violations.iter().for_each(|wrong| print(&format!("    without it: {wrong}")));
-        return Ok(without.violated == 0 && without.struck > 0);
+        return Ok(without.violations.is_empty() && without.struck > 0);
     }
     print(&format!("{name}: {} was not violated under {}", breaks.unwrap_or("no invariant"), faults.join(" ")));
     Ok(false)

@@ -42,7 +42,7 @@ fn the_main_job_comes_through_with_nats_at_a_closed_port() {
 /// The process has no socket connected to a port of these services.
 async fn assert_no_connection(stack: &Stack, service: &str, others: &[&str]) {
     let replica = stack.replicas.iter().find(|replica| replica.service == service).unwrap();
-    let pid = *replica.pid.lock().unwrap();
+    let pid = replica.pid();
     let table = std::fs::read_to_string(format!("/proc/{pid}/net/tcp")).unwrap();
     let own: Vec<_> = std::fs::read_dir(format!("/proc/{pid}/fd"))
         .unwrap()

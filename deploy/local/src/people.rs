@@ -75,8 +75,27 @@ impl Somebody {
     }
 }
 
-fn passing(code: Code) -> bool {
-    matches!(code, Code::Unavailable | Code::Unknown | Code::Cancelled | Code::DeadlineExceeded | Code::Internal)
+/// Whether the same call may end otherwise when it is made again.
+pub fn passing(code: Code) -> bool {
+    match code {
+        Code::Unavailable
+        | Code::Unknown
+        | Code::Cancelled
+        | Code::DeadlineExceeded
+        | Code::Internal
+        | Code::ResourceExhausted
+        | Code::Aborted => true,
+        Code::Ok
+        | Code::InvalidArgument
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::PermissionDenied
+        | Code::FailedPrecondition
+        | Code::OutOfRange
+        | Code::Unimplemented
+        | Code::DataLoss
+        | Code::Unauthenticated => false,
+    }
 }
 
 /// A channel to a service: any of its replicas.

@@ -65,13 +65,17 @@ pub struct Replica {
     pub address: String,
     /// Its log.
     pub log: PathBuf,
-    /// Its pid now; 0 while it is being started.
-    pub pid: Arc<Mutex<u32>>,
+    pid: Arc<Mutex<u32>>,
     deaths: Arc<Mutex<Vec<DateTime<Utc>>>>,
     killed: Arc<AtomicUsize>,
 }
 
 impl Replica {
+    /// Its pid now; 0 while it is being started.
+    pub fn pid(&self) -> u32 {
+        *self.pid.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// When it died.
     pub fn deaths(&self) -> Vec<DateTime<Utc>> {
         self.deaths.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -180,12 +184,13 @@ impl Stack {
 }
 
 /// Kills a process with -9.
-pub async fn kill(replica: &Replica) {
-    let pid = *replica.pid.lock().unwrap_or_else(PoisonError::into_inner);
+pub async fn kill(replica: &Replica) -> bool {
+    let pid = replica.pid();
     if pid != 0 {
         replica.killed.fetch_add(1, Ordering::Relaxed);
         process::signal("KILL", pid).await;
     }
+    pid != 0
 }
 
 async fn gone(server: Option<&servers::Server>) {

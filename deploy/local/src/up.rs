@@ -1,7 +1,6 @@
 //! `cargo up`: everything stays up until Ctrl-C; `run.json` tells where everything is.
 
 use std::path::Path;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -74,7 +73,7 @@ async fn keep_fresh(stack: &Stack, tokens: &Value, file: &Path) -> anyhow::Error
 }
 
 fn pids(stack: &Stack) -> Vec<u32> {
-    stack.replicas.iter().map(|replica| *replica.pid.lock().unwrap_or_else(PoisonError::into_inner)).collect()
+    stack.replicas.iter().map(|replica| replica.pid()).collect()
 }
 
 #[expect(clippy::print_stdout, reason = "this is what the command is for")]

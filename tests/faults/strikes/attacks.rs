@@ -1,6 +1,5 @@
 //! F23: what a stranger can do to a server with HTTP/2 alone.
 
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -103,8 +102,7 @@ async fn bomb(address: &str, issuer: &Issuer) -> anyhow::Result<u64> {
 /// Every process of dispatch is still small.
 fn bounded(field: &Field<'_>) -> anyhow::Result<()> {
     for replica in field.rig.of("dispatch") {
-        let pid = *replica.pid.lock().unwrap_or_else(PoisonError::into_inner);
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).context("dispatch died")?;
+        let status = std::fs::read_to_string(format!("/proc/{}/status", replica.pid())).context("dispatch died")?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
         let kilobytes: u64 = line.split_whitespace().next().unwrap_or_default().parse()?;
         anyhow::ensure!(kilobytes << 10 < MEMORY, "dispatch has grown to {kilobytes} kB under attack");

@@ -2,10 +2,7 @@
 
 use anyhow::Context as _;
 use futures::future::BoxFuture;
-use local::people::{Somebody, channel};
 use local::servers::{execute, synchronous_standby};
-use proto::ops::v1::GetHoldRequest;
-use proto::ops::v1::hold_service_client::HoldServiceClient;
 
 use super::{Field, Struck};
 
@@ -26,17 +23,10 @@ pub fn promoted<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<St
         execute(&mut superuser, "select pg_promote()".into()).await?;
         field.window(from);
         field.wait(10.0).await;
-        nothing_held(field).await?;
+        for service in ["dispatch", "notifications", "oversight"] {
+            let held = field.hold(service).await?.hold_time.is_some();
+            anyhow::ensure!(!held, "{service} holds after a failover to a synchronous standby");
+        }
         Ok(Struck { count: field.fell_due(from, local::now()).await?, what: "rungs due about then" })
     })
-}
-
-async fn nothing_held(field: &Field<'_>) -> anyhow::Result<()> {
-    let ops = Somebody::new(&field.rig.stack.issuer, "ops", "ops", None, None)?;
-    for service in ["dispatch", "notifications", "oversight"] {
-        let client = HoldServiceClient::new(channel(&field.rig.stack, service)?);
-        let hold = ops.call(GetHoldRequest {}, async |request| client.clone().get_hold(request).await).await?;
-        anyhow::ensure!(hold.hold_time.is_none(), "{service} holds after a failover to a synchronous standby");
-    }
-    Ok(())
 }

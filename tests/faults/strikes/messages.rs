@@ -24,13 +24,13 @@ pub fn store_deleted<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Resu
         sleep_hearers(field, "STOP").await;
         field.wait(1.5).await;
         let waiting = unconsumed(field).await?;
-        let nats = field.rig.stack.servers.nats.as_mut().ok_or_else(|| anyhow::anyhow!("no NATS of our own"))?;
+        let nats = field.nats()?;
         nats.kill().await?;
         std::fs::remove_dir_all(&nats.data)?;
         nats.start().await?;
         sleep_hearers(field, "CONT").await;
         field.window(from);
-        Ok(Struck { count: waiting, what: "facts not consumed" })
+        Ok(Struck { count: waiting, what: "rungs not heard of" })
     })
 }
 
@@ -39,20 +39,20 @@ pub fn store_rolled_back<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::
     Box::pin(async move {
         field.wait(6.0).await;
         let before = facts(field).await?;
-        let nats = field.rig.stack.servers.nats.as_mut().ok_or_else(|| anyhow::anyhow!("no NATS of our own"))?;
+        let nats = field.nats()?;
         let older = nats.data.with_extension("older");
         signal("STOP", nats.process.pid).await;
         copy(&nats.data, &older).await?;
         signal("CONT", nats.process.pid).await;
         field.wait(8.0).await;
-        let from = local::now();
-        let nats = field.rig.stack.servers.nats.as_mut().ok_or_else(|| anyhow::anyhow!("no NATS of our own"))?;
+        let (from, after) = (local::now(), facts(field).await?);
+        let nats = field.nats()?;
         nats.kill().await?;
         std::fs::remove_dir_all(&nats.data)?;
         std::fs::rename(&older, &nats.data)?;
         nats.start().await?;
         field.window(from);
-        Ok(Struck { count: facts(field).await?.abs_diff(before), what: "facts rolled back" })
+        Ok(Struck { count: after.abs_diff(before), what: "facts rolled back" })
     })
 }
 
@@ -138,7 +138,7 @@ async fn starve(context: &jetstream::Context, name: &str) -> anyhow::Result<u64>
     Ok(taken)
 }
 
-/// The sequence number of the newest fact in JetStream's store; none when the store is not there.
+/// The sequence number of the newest fact in JetStream's store; 0 when the store is not there.
 pub async fn stored(field: &Field<'_>) -> anyhow::Result<u64> {
     let context = jetstream::new(async_nats::connect(&field.rig.stack.servers.nats_url).await?);
     let Ok(stream) = context.get_stream("HAIQU").await else { return Ok(0) };
@@ -148,13 +148,12 @@ pub async fn stored(field: &Field<'_>) -> anyhow::Result<u64> {
 async fn sleep_hearers(field: &Field<'_>, name: &str) {
     for service in HEARERS {
         for replica in field.rig.of(service) {
-            let pid = *replica.pid.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            signal(name, pid).await;
+            signal(name, replica.pid()).await;
         }
     }
 }
 
-/// Facts in dispatch's log that notifications' inbox lacks.
+/// Rungs in dispatch's log that notifications has not heard of.
 async fn unconsumed(field: &Field<'_>) -> anyhow::Result<u64> {
     let databases = &field.rig.stack.databases;
     let count = async |service: &str, query: &'static str| -> anyhow::Result<i64> {
@@ -174,7 +173,7 @@ async fn facts(field: &Field<'_>) -> anyhow::Result<u64> {
 }
 
 /// Copies a folder as it is, owners included.
-pub async fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+async fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     let mut cp = tokio::process::Command::new("cp");
     local::tools::run(cp.args(["-a", "--sparse=always"]).arg(from).arg(to), "cp").await
 }

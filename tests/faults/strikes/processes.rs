@@ -1,7 +1,6 @@
 //! Faults of our own processes.
 
 use std::collections::BTreeSet;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -10,28 +9,29 @@ use local::process::signal;
 use local::stack::{Replica, kill};
 use rand::RngExt as _;
 use rand::seq::{IndexedRandom as _, SliceRandom as _};
-use sqlx::{Connection as _, PgConnection};
 
 use super::{Field, Struck, family};
 use crate::faults::history::Window;
 
-/// F1: one process after the other, in drawn order, each at most once in twelve seconds.
+/// F1: one process after the other, in drawn order, again and again, each once in twelve seconds or so.
 pub fn kill_any<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Struck>> {
     Box::pin(async move {
         let (began, mut hit) = (tokio::time::Instant::now(), 0);
-        let mut order = Vec::new();
+        let mut order = field.rig.stack.replicas.clone();
+        order.shuffle(field.rng);
         field.wait(3.0).await;
-        while began.elapsed() + Duration::from_secs(8) < field.span {
-            if order.is_empty() {
-                order.clone_from(&field.rig.stack.replicas);
-                order.shuffle(field.rng);
+        #[expect(clippy::cast_precision_loss, reason = "a handful of processes")]
+        let share = 10.0 / order.len() as f64;
+        for replica in order.iter().cycle() {
+            if began.elapsed() + Duration::from_secs(8) > field.span {
+                break;
             }
-            let Some(replica) = order.pop() else { break };
-            let from = local::now();
-            hit += field.driver.in_flight() as u64;
-            kill(&replica).await;
-            field.window(from);
-            let pause = 1.0 + f64::from(field.rng.random_range(0..500)) / 1000.0;
+            let (from, under_way) = (local::now(), field.driver.in_flight() as u64);
+            if kill(replica).await {
+                hit += under_way;
+                field.window(from);
+            }
+            let pause = share + f64::from(field.rng.random_range(0..500)) / 1000.0;
             field.wait(pause).await;
         }
         Ok(Struck { count: hit, what: "calls under way" })
@@ -87,7 +87,7 @@ pub fn paused<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Stru
         let mut fell_due = 0;
         let services = ["dispatch", "notifications", "oversight"];
         let mut pids: Vec<u32> =
-            services.iter().filter_map(|service| field.rig.of(service).choose(field.rng).map(pid)).collect();
+            services.iter().filter_map(|service| field.rig.of(service).choose(field.rng).map(Replica::pid)).collect();
         pids.extend(field.rig.stack.servers.nats.as_ref().map(|server| server.process.pid));
         pids.extend(field.rig.stack.servers.postgres.as_ref().map(|server| server.process.pid));
         field.wait(3.0).await;
@@ -130,23 +130,13 @@ pub fn nothing<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Str
     })
 }
 
-/// F13: the clients themselves are the fault.
+/// F13: the clients themselves are the fault. No mutating call can be cancelled half-way, for it runs in a task of its own: what a
+/// client drops is done without it, or never begun.
 pub fn storm<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Struck>> {
     Box::pin(async move {
-        let before = rolled_back(field).await?;
         local::pause(field.span).await;
         anyhow::ensure!(field.driver.dropped() > 0, "no client has dropped a call");
-        Ok(Struck { count: rolled_back(field).await? - before, what: "calls cancelled in a transaction" })
+        let unheard = field.driver.history().calls.iter().filter(|call| call.done_unheard()).count();
+        Ok(Struck { count: unheard as u64, what: "calls done whose clients had gone" })
     })
-}
-
-/// Transactions of dispatch that were rolled back: whoever is cancelled after the first statement leaves one.
-async fn rolled_back(field: &Field<'_>) -> anyhow::Result<u64> {
-    let mut dispatch = PgConnection::connect(&field.rig.stack.databases["dispatch"]).await?;
-    let count = "select xact_rollback from pg_stat_database where datname = current_database()";
-    Ok(sqlx::query_scalar::<_, i64>(count).fetch_one(&mut dispatch).await?.unsigned_abs())
-}
-
-fn pid(replica: &Replica) -> u32 {
-    *replica.pid.lock().unwrap_or_else(PoisonError::into_inner)
 }

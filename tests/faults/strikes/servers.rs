@@ -2,31 +2,20 @@
 
 use std::time::Duration;
 
-use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
-use local::people::{Somebody, channel, request_id};
 use local::process::signal;
-use local::servers::{Given, Server, Servers, create_database, execute};
+use local::servers::{Given, Servers, create_database, execute};
 use local::stand_ins::Kind;
 use local::tools::run;
 use proto::Event as _;
 use proto::events::v1::ResidentRegistered;
-use proto::ops::v1::hold_service_client::HoldServiceClient;
-use proto::ops::v1::{GetHoldRequest, ReleaseHoldRequest};
+use proto::ops::v1::ListHeldEffectsRequest;
 use rand::RngExt as _;
 use sqlx::{Connection as _, PgConnection};
 use tokio::process::Command;
 
 use super::{Field, Struck, family};
-
-fn nats<'f>(field: &'f mut Field<'_>) -> anyhow::Result<&'f mut Server> {
-    field.rig.stack.servers.nats.as_mut().context("no NATS of our own")
-}
-
-fn postgres<'f>(field: &'f mut Field<'_>) -> anyhow::Result<&'f mut Server> {
-    field.rig.stack.servers.postgres.as_mut().context("no Postgres of our own")
-}
 
 /// F3: killed, and gone for a while; then once more.
 pub fn nats_gone<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Struck>> {
@@ -36,13 +25,13 @@ pub fn nats_gone<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<S
         while began.elapsed() + Duration::from_secs(20) < field.span {
             let (from, before) = (local::now(), field.driver.acknowledged());
             let how = if field.rng.random_bool(0.5) { "KILL" } else { "TERM" };
-            signal(how, nats(field)?.process.pid).await;
-            nats(field)?.process.ended().await?;
+            signal(how, field.nats()?.process.pid).await;
+            field.nats()?.process.ended().await?;
             let seconds = f64::from(field.rng.random_range(4_000..9_000)) / 1000.0;
             field.wait(seconds).await;
             let late = latest_rung(field, from).await?;
             anyhow::ensure!(late < 1000, "a rung was fired {late} ms late while NATS was away");
-            nats(field)?.start().await?;
+            field.nats()?.start().await?;
             field.window(from);
             blown += (field.driver.acknowledged() - before) as u64;
             field.wait(6.0).await;
@@ -65,13 +54,13 @@ pub fn nats_power_cut<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Res
         field.wait(10.0).await;
         let stored = super::messages::stored(field).await?;
         let from = local::now();
-        signal("STOP", nats(field)?.process.pid).await;
+        signal("STOP", field.nats()?.process.pid).await;
         let copy = field.rig.disk()?.snapshot().await?;
-        nats(field)?.kill().await?;
+        field.nats()?.kill().await?;
         field.rig.disk()?.swap(copy).await?;
-        nats(field)?.start().await?;
+        field.nats()?.start().await?;
         field.window(from);
-        // What has come since is more than what is left of before.
+        // At least so many: some have come again since.
         let lost = stored.saturating_sub(super::messages::stored(field).await?);
         Ok(Struck { count: lost, what: "facts that the cut took" })
     })
@@ -82,7 +71,7 @@ pub fn postgres_power_cut<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow:
     Box::pin(async move {
         field.wait(10.0).await;
         let from = local::now();
-        let pid = postgres(field)?.process.pid;
+        let pid = field.postgres()?.process.pid;
         for pid in family(pid) {
             signal("STOP", pid).await;
         }
@@ -90,9 +79,9 @@ pub fn postgres_power_cut<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow:
         for pid in family(pid) {
             signal("KILL", pid).await;
         }
-        postgres(field)?.process.ended().await?;
+        field.postgres()?.process.ended().await?;
         field.rig.disk()?.swap(copy).await?;
-        postgres(field)?.start().await?;
+        field.postgres()?.start().await?;
         field.window(from);
         field.wait(5.0).await;
         Ok(Struck { count: field.fell_due(from, local::now()).await?, what: "rungs due about then" })
@@ -115,8 +104,8 @@ pub fn postgres_killed<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Re
             field.wait(4.0).await;
             let from = local::now();
             hit += field.driver.in_flight() as u64;
-            postgres(field)?.kill().await?;
-            postgres(field)?.start().await?;
+            field.postgres()?.kill().await?;
+            field.postgres()?.start().await?;
             field.window(from);
             field.wait(6.0).await;
         }
@@ -129,9 +118,9 @@ pub fn postgres_away<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Resu
     Box::pin(async move {
         field.wait(8.0).await;
         let from = local::now();
-        postgres(field)?.kill().await?;
+        field.postgres()?.kill().await?;
         field.wait(125.0).await;
-        postgres(field)?.start().await?;
+        field.postgres()?.start().await?;
         field.window(from);
         // The backlog takes its time; it begins at once.
         field.wait(2.0).await;
@@ -170,10 +159,10 @@ pub fn nats_disk_full<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Res
         let from = local::now();
         field.wait(2.0).await;
         if !takes_facts(&field.rig.stack.servers.nats_url).await {
-            nats(field)?.kill().await?;
-            nats(field)?.start().await?;
+            field.nats()?.kill().await?;
+            field.nats()?.start().await?;
+            field.window(from);
         }
-        field.window(from);
         Ok(struck)
     })
 }
@@ -193,7 +182,7 @@ async fn takes_facts(url: &str) -> bool {
 pub fn postgres_disk_full<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Struck>> {
     Box::pin(async move {
         let struck = disk_full(field).await?;
-        let server = postgres(field)?;
+        let server = field.postgres()?;
         if tokio::time::timeout(Duration::from_millis(200), server.process.ended()).await.is_ok() {
             server.start().await?;
         }
@@ -240,10 +229,10 @@ pub fn dispatch_restored<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::
         let held = local::now();
         field.wait(4.0).await;
         let left = field.rig.stack.ledger.read()?.into_iter().filter(|seen| seen.at > held);
-        let left = left.filter(|seen| matches!(seen.kind, Kind::Sms | Kind::Push)).count();
+        let left = left.filter(|seen| matches!(seen.kind, Kind::Sms | Kind::Call | Kind::Push)).count();
         anyhow::ensure!(
             left == 0,
-            "{left} reminders and pushes left though dispatch was restored and nobody released it"
+            "{left} reminders, calls and pushes left though dispatch was restored and nobody released it"
         );
         release(field).await?;
         field.window(from);
@@ -261,13 +250,13 @@ async fn dumped(field: &Field<'_>, to: &Servers, name: &str) -> anyhow::Result<(
     run(restore.args(["--no-owner", "--role", name, "-d"]).arg(into).arg(&file), "pg_restore").await
 }
 
-/// Ops look, and let go.
+/// Ops look at what would leave, and let it.
 async fn release(field: &Field<'_>) -> anyhow::Result<()> {
-    let ops = Somebody::new(&field.rig.stack.issuer, "ops", "ops", None, None)?;
-    let client = HoldServiceClient::new(channel(&field.rig.stack, "dispatch")?);
-    let hold = ops.call(GetHoldRequest {}, async |request| client.clone().get_hold(request).await).await?;
+    let hold = field.hold("dispatch").await?;
     anyhow::ensure!(hold.hold_time.is_some(), "dispatch was restored and does not hold");
-    let release = ReleaseHoldRequest { request_id: request_id() };
-    ops.call(release, async |request| client.clone().release_hold(request).await).await?;
-    Ok(())
+    let (ops, client) = field.ops("dispatch")?;
+    let listed = ListHeldEffectsRequest::default();
+    let listed = ops.call(listed, async |request| client.clone().list_held_effects(request).await).await?;
+    anyhow::ensure!(!listed.effects.is_empty(), "nothing is listed that would leave");
+    field.release("dispatch").await
 }

@@ -124,7 +124,7 @@ impl World {
         match rng.random_range(0..10) {
             0 | 1 => self.answer(share, dies),
             2 if rng.random_bool(0.3) => self.withdraw(dies),
-            3 => self.annul(share, rng.random_range(1..=4)),
+            3 => self.annul(share, rng.random_range(1..=4), dies),
             4..=6 => self.fire(dies),
             _ => self.deliver(rng),
         }
@@ -173,10 +173,10 @@ impl World {
         }
     }
 
-    fn annul(&mut self, share: AssignmentId, rung: i32) {
+    fn annul(&mut self, share: AssignmentId, rung: i32, dies: bool) {
         let ladder = LadderId(Uuid::from_u128(share.0.as_u128() + 100));
         let command = Command::AnnulCard { assignment: share, ladder, rung, reason: "误".into() };
-        if self.run(command, false) {
+        if self.run(command, dies) {
             assert!(self.annulled.insert((share, rung)), "a card was annulled twice");
         }
     }
@@ -243,7 +243,19 @@ impl World {
             }
         }
         let more = self.effects.keys().find(|name| !expected.contains(name));
-        more.map(|name| format!("not asked for: {name}"))
+        more.map(|name| format!("not asked for: {name}")).or_else(|| self.wrongly_annulled())
+    }
+
+    /// A card is annulled if and only if the centre did it, and only one that was given.
+    fn wrongly_annulled(&self) -> Option<String> {
+        let rungs =
+            self.whistle.assignments.iter().flat_map(|share| share.ladders[0].rungs.iter().map(|r| (share.id, r)));
+        let wrong = rungs.filter(|(share, rung)| {
+            let annulled = rung.annul_reason.is_some();
+            let given = rung.fired_at.is_some() && [2, 3].contains(&rung.number);
+            annulled != self.annulled.contains(&(*share, rung.number)) || annulled && !given
+        });
+        wrong.map(|(share, rung)| format!("annulled, or not: share {share}, rung {}", rung.number)).next()
     }
 }
 
