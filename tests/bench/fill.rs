@@ -63,6 +63,15 @@ pub async fn settle(connection: &mut PgConnection) -> anyhow::Result<()> {
     run(connection, "checkpoint").await
 }
 
+/// The same for every service's database.
+pub async fn settle_all(stack: &Stack) -> anyhow::Result<()> {
+    for url in stack.databases.values() {
+        let name = url.rsplit('/').next().context("a URL without a database")?;
+        settle(&mut stack.servers.superuser(name).await?).await?;
+    }
+    Ok(())
+}
+
 const STORED: [&str; 6] = [
     "insert into whistle (id, grievance_id, area, matter, title, place, difficulty, state, blown_at, policy_version, handle_by, version)
      select bench_id(1, n), bench_id(6, n), '150302' || (100 + n % 40), 'FAULTS', '示例事项' || n, '示例小区', 'complex', 'open',

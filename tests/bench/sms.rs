@@ -21,14 +21,16 @@ use crate::{Scale, fill};
 
 /// Whistles a second.
 const RATE: f64 = 200.0;
+/// So long before it is measured: no server that is in use has plans that were made for empty tables.
+const WARM: Duration = Duration::from_secs(2);
 
 /// At every scale.
 pub async fn measure(scale: &Scale) -> anyhow::Result<Vec<Figure>> {
     let options = Options { given: Given::default(), ..Options::default() };
     let stack = Stack::start(&options).await?;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of whistles is small")]
-    let each = (RATE * scale.busy.as_secs_f64()) as usize + 2;
-    let people = Arc::new(People::enter(&stack, each * (scale.stored.len() + 1)).await?);
+    let each = (RATE * (scale.busy + WARM).as_secs_f64()) as usize + 4;
+    let people = Arc::new(People::enter(&stack, each * scale.stored.len()).await?);
     let callers = Callers::heard(&stack, people.clone())?;
     let mut database = fill::open(&stack).await?;
     let (mut figures, mut stored) = (Vec::new(), 0);
@@ -36,6 +38,8 @@ pub async fn measure(scale: &Scale) -> anyhow::Result<Vec<Figure>> {
         fill::store(&mut database, people.units(), stored, *to).await?;
         stored = *to;
         local::progress("W3: whistles are blown, reminders are sent");
+        reminders(&stack, &callers, WARM).await?;
+        fill::settle_all(&stack).await?;
         let (since, before) = (local::now(), Cost::now(&stack).await?);
         let reminded = reminders(&stack, &callers, scale.busy).await?;
         let cost = Cost::now(&stack).await?.since(before, reminded.count());

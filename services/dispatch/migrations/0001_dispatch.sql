@@ -151,11 +151,12 @@ comment on column rung.card is 'The card it shows';
 comment on column rung.annul_reason is 'Set when the centre annulled the card';
 
 create table effect (
-    id uuid primary key,
+    id uuid not null,
     ladder_id uuid not null,
     rung int not null,
     kind text not null check (kind in ('sms', 'card', 'call', 'push')),
-    target text not null
+    target text not null,
+    primary key (ladder_id, rung, kind, target)
 );
 comment on table effect is 'What a fired rung asks for, by its name: UUIDv5(assignment, ladder, rung, kind, target role)';
 comment on column effect.id is 'The same in notifications and oversight';
@@ -163,7 +164,6 @@ comment on column effect.ladder_id is 'The ladder';
 comment on column effect.rung is 'The rung';
 comment on column effect.kind is 'What';
 comment on column effect.target is 'For whom';
-create index effect_rung on effect (ladder_id, rung);
 
 create or replace view leaving as
     select e.id, e.kind, l.assignment_id, e.target, r.due_at

@@ -210,13 +210,14 @@ async fn handle(mut session: Session, routes: Routes, messages: Vec<Message>) ->
             }
             None => {
                 tracing::error!(subject = %message.subject, "not one of our facts: its headers are missing or wrong; dropped");
-                acknowledged(message.double_ack_with(AckKind::Term).await);
+                acknowledged(message.ack_with(AckKind::Term).await);
             }
         }
     }
     let outcomes = inbox::apply_all(&mut session, &routes, &facts).await;
     let answers = ours.iter().zip(outcomes).map(async |(message, outcome)| match outcome {
-        Outcome::Handled => message.double_ack().await,
+        // Not awaited further: what is acknowledged in vain comes again, and the inbox drops it.
+        Outcome::Handled => message.ack().await,
         Outcome::Retry => {
             let attempts = message.info().map(|info| info.delivered).unwrap_or(1).clamp(1, 8);
             message.ack_with(AckKind::Nak(Some(Duration::from_millis(50 << attempts)))).await
