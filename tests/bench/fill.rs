@@ -91,8 +91,8 @@ const STORED: [&str; 6] = [
      from generate_series($1::bigint, $2::bigint - 1) n, generate_series(0, n % 2) k,
           (values (1, interval '0'), (2, interval '30 days'), (3, interval '31 days'), (4, interval '32 days')) rung (number, after)
      where cardinality($3::uuid[]) > 0",
-    "insert into effect (id, ladder_id, rung, kind, target)
-     select bench_id(4, 2 * n + k), bench_id(3, 2 * n + k), 1, 'sms', 'duty'
+    "insert into firing (ladder_id, rung, effects)
+     select bench_id(3, 2 * n + k), 1, jsonb_build_array(jsonb_build_object('id', bench_id(4, 2 * n + k), 'kind', 'sms', 'target', 'duty'))
      from generate_series($1::bigint, $2::bigint - 1) n, generate_series(0, n % 2) k where cardinality($3::uuid[]) > 0",
     "insert into request (caller, request_id, method, body_hash, response)
      select 'street-' || n % 40, bench_id(5, n), 'BlowWhistle', sha256(n::text::bytea), decode(repeat('00', 700), 'hex')

@@ -161,7 +161,7 @@ async fn stated_twice(stack: &Stack) -> anyhow::Result<Vec<Violation>> {
 /// had to happen has happened, with its card, and no other; none before its time, nor after a later one.
 async fn not_kept(found: &mut Judgement, stack: &Stack, history: &History, ladder: &Ladder) -> anyhow::Result<()> {
     let mut dispatch = connect(stack, "dispatch").await?;
-    let ladders: HashMap<Uuid, (Option<DateTime<Utc>>, String)> = {
+    let ladders: HashMap<Uuid, Kept> = {
         let all = "select l.id, l.stopped_at, a.state from ladder l join assignment a on a.id = l.assignment_id";
         let all: Vec<(Uuid, _, _)> = sqlx::query_as(all).fetch_all(&mut dispatch).await?;
         all.into_iter().map(|(id, stopped, state)| (id, (stopped, state))).collect()
@@ -172,21 +172,8 @@ async fn not_kept(found: &mut Judgement, stack: &Stack, history: &History, ladde
     for whistle in &history.whistles {
         for share in &whistle.shares {
             let named = format!("whistle {} (T0 {}), assignment {}", whistle.id, whistle.blown_at, share.assignment);
-            let mut violate = |invariant, what: String| found.violate(invariant, format!("{named}: {what}"));
-            match ladders.get(&share.ladder) {
-                None => violate("I7", format!("its ladder {} is not there", share.ladder)),
-                Some((stopped, _)) if *stopped != share.stopped_at => {
-                    violate("I7", format!("stopped {stopped:?}, acknowledged as {:?}", share.stopped_at));
-                }
-                Some((_, state))
-                    if share.handed_in && !["submitted", "closed", "withdrawn"].contains(&state.as_str()) =>
-                {
-                    violate("I7", format!("was handed in, as acknowledged, and is {state}"));
-                }
-                Some((_, state)) if share.confirmed && state != "closed" => {
-                    violate("I7", format!("was confirmed, as acknowledged, and is {state}"));
-                }
-                Some(_) => {}
+            if let Some(what) = missing_of(share, ladders.get(&share.ladder)) {
+                found.violate("I7", format!("{named}: {what}"));
             }
             for (what, wrong) in rungs(whistle, share, ladder, &fired) {
                 let count = match wrong {
@@ -200,6 +187,21 @@ async fn not_kept(found: &mut Judgement, stack: &Stack, history: &History, ladde
         }
     }
     Ok(())
+}
+
+/// When a ladder stopped, and in what state its share is.
+type Kept = (Option<DateTime<Utc>>, String);
+
+/// What of a share was acknowledged and is not there.
+fn missing_of(share: &Share, kept: Option<&Kept>) -> Option<String> {
+    let Some((stopped, state)) = kept else { return Some(format!("its ladder {} is not there", share.ladder)) };
+    if *stopped != share.stopped_at {
+        return Some(format!("stopped {stopped:?}, acknowledged as {:?}", share.stopped_at));
+    }
+    if share.handed_in && !["submitted", "closed", "withdrawn"].contains(&state.as_str()) {
+        return Some(format!("was handed in, as acknowledged, and is {state}"));
+    }
+    (share.confirmed && state != "closed").then(|| format!("was confirmed, as acknowledged, and is {state}"))
 }
 
 /// How a rung can be wrong.

@@ -131,6 +131,7 @@ comment on column ladder.generation is 'A new deadline starts the next one';
 comment on column ladder.started_at is 'Its zero: T0, or the handling deadline';
 comment on column ladder.stopped_at is 'Null while it runs; a rung happens if and only if due_at <= stopped_at';
 
+-- Every rung is written once more, when it fires: where there is room on its page, that needs no new index entry.
 create table rung (
     ladder_id uuid not null references ladder,
     number int not null,
@@ -140,7 +141,7 @@ create table rung (
     card text check (card in ('yellow', 'red')),
     annul_reason text,
     primary key (ladder_id, number)
-);
+) with (fillfactor = 80);
 comment on table rung is 'One timed step; its due time is computed once, when the ladder starts';
 comment on column rung.ladder_id is 'The ladder';
 comment on column rung.number is '1 is the first';
@@ -150,27 +151,26 @@ comment on column rung.platform_fault is 'Fired later than the policy''s bound';
 comment on column rung.card is 'The card it shows';
 comment on column rung.annul_reason is 'Set when the centre annulled the card';
 
-create table effect (
-    id uuid not null,
+create table firing (
     ladder_id uuid not null,
     rung int not null,
-    kind text not null check (kind in ('sms', 'card', 'call', 'push')),
-    target text not null,
-    primary key (ladder_id, rung, kind, target)
+    effects jsonb not null,
+    primary key (ladder_id, rung)
 );
-comment on table effect is 'What a fired rung asks for, by its name: UUIDv5(assignment, ladder, rung, kind, target role)';
-comment on column effect.id is 'The same in notifications and oversight';
-comment on column effect.ladder_id is 'The ladder';
-comment on column effect.rung is 'The rung';
-comment on column effect.kind is 'What';
-comment on column effect.target is 'For whom';
+comment on table firing is 'What a rung that has fired asks for; there is one at most for each rung';
+comment on column firing.ladder_id is 'The ladder';
+comment on column firing.rung is 'The rung';
+comment on column firing.effects is
+    'Each with its id, UUIDv5(assignment, ladder, rung, kind, target role), the same in notifications and oversight, its kind and its target';
 
 create or replace view leaving as
     select e.id, e.kind, l.assignment_id, e.target, r.due_at
     from log_head head
     join rung r on r.fired_at >= head.held_at
     join ladder l on l.id = r.ladder_id
-    join effect e on e.ladder_id = r.ladder_id and e.rung = r.number and e.kind <> 'card';
+    join firing f on f.ladder_id = r.ladder_id and f.rung = r.number
+    cross join jsonb_to_recordset(f.effects) as e (id uuid, kind text, target text)
+    where e.kind <> 'card';
 
 insert into policy (drill, reminder_check_after_ms, platform_fault_after_ms, answer, handling) values (
     false, 60000, 300000,

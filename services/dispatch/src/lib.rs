@@ -27,7 +27,7 @@ pub fn run(config: Config) -> BoxFuture<'static, anyhow::Result<()>> {
     Box::pin(async move {
         let host = Host::start(config.service, SCHEMA).await?;
         store::require_standby(&host.db, config.without_standby).await?;
-        let (db, ladder) = (host.db.clone(), [host.db.session(), host.db.session()]);
+        let (db, ladder) = (host.db.clone(), [(); schedule::FIRING].map(|()| host.db.session()));
         host.grpc(|server| rpc::serve(server, &db))
             .subscribe(routes())?
             .urgent("ladder", move |stop| schedule::ladder(ladder, stop))

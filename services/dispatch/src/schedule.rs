@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use chrono::TimeDelta;
 use foundation::db::{Chain, Session};
 use foundation::host::{Stop, pause};
+use futures::future::join_all;
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -29,11 +30,13 @@ const BACK: TimeDelta = TimeDelta::milliseconds(20);
 /// How long a poisoned assignment is left alone.
 const SET_ASIDE: Duration = Duration::from_secs(30);
 const BATCH: i64 = 100;
+/// Connections that fire side by side when more is due than one takes.
+pub const FIRING: usize = 3;
 
 /// Fires until told to stop.
-pub async fn ladder([one, other]: [Session; 2], stop: Stop) -> anyhow::Result<()> {
-    let mut commits = one.db.commits();
-    let firing = [Firing::new(one), Firing::new(other)];
+pub async fn ladder(sessions: [Session; FIRING], stop: Stop) -> anyhow::Result<()> {
+    let mut commits = sessions[0].db.commits();
+    let firing = sessions.map(Firing::new);
     let mut ladder =
         Loop { firing, batch: BATCH, aside: BTreeMap::new(), failing: false, behind: false, second: 0, met: false };
     let mut due = false;
@@ -62,7 +65,7 @@ async fn changed(commits: &mut watch::Receiver<u64>) {
 }
 
 struct Loop {
-    firing: [Firing; 2],
+    firing: [Firing; FIRING],
     batch: i64,
     aside: BTreeMap<Uuid, Instant>,
     failing: bool,
@@ -113,26 +116,26 @@ impl Loop {
         }
     }
 
-    /// Fires one batch; two side by side when the last was full, for one alone leaves the server waiting for us, and us for it.
+    /// Fires one batch; several side by side when the last was full, for one alone leaves the server waiting for us, and us for it.
     async fn fire(&mut self, except: &[Uuid]) -> Result<usize, Failed> {
-        let [one, other] = &mut self.firing;
-        let full = usize::try_from(self.batch).unwrap_or(usize::MAX);
-        if !std::mem::take(&mut self.behind) {
-            let taken = one.fire_due(self.batch, except).await?;
-            self.behind = taken == full;
-            return Ok(taken);
-        }
-        match tokio::join!(one.fire_due(self.batch, except), other.fire_due(self.batch, except)) {
-            (Ok(one), Ok(other)) => {
-                self.behind = one + other == 2 * full;
-                Ok(one + other)
+        let batch = self.batch;
+        let side_by_side = if std::mem::take(&mut self.behind) { FIRING } else { 1 };
+        let fired = self.firing.iter_mut().take(side_by_side).map(|one| one.fire_due(batch, except));
+        let (mut taken, mut passing) = (0, None);
+        for fired in join_all(fired).await {
+            match fired {
+                Ok(more) => taken += more,
+                Err(failed) if failed.error.stays() => return Err(failed),
+                Err(failed) => passing = Some(failed),
             }
-            (Ok(taken), Err(failed)) | (Err(failed), Ok(taken)) if !failed.error.stays() => {
-                tracing::debug!(error = %Chain(&failed), "one of two connections fired nothing");
-                Ok(taken)
-            }
-            (Err(failed), _) | (_, Err(failed)) => Err(failed),
         }
+        match passing {
+            Some(failed) if taken == 0 => return Err(failed),
+            Some(failed) => tracing::debug!(error = %Chain(&failed), "not every connection has fired something"),
+            None => {}
+        }
+        self.behind = taken == side_by_side * usize::try_from(batch).unwrap_or(usize::MAX);
+        Ok(taken)
     }
 
     fn stands_back(&self) -> bool {

@@ -10,10 +10,12 @@ use std::time::Instant;
 
 use foundation::clock::{self, Timestamp};
 use foundation::db::Db;
+use serde::Serialize;
 use sqlx::PgConnection;
+use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::domain::ladder::{Fired, Kind, Ladder, Rung};
+use crate::domain::ladder::{Effect, Fired, Kind, Ladder, Rung};
 use crate::domain::policy::Policy;
 use crate::domain::whistle::{Assignment, Event, Share, State, Whistle};
 use crate::domain::{AssignmentId, Card, GrievanceId, LadderId, Outcome, Role, UnitId, WhistleId};
@@ -305,8 +307,8 @@ pub async fn start(tx: &mut PgConnection, ladders: &[(AssignmentId, &Ladder)]) -
     Ok(())
 }
 
-/// Writes rungs that fire, once each, with their effects, and when these assignments are due next. A rung that fired already is an
-/// error, and so is an effect that is there already: the transaction must not commit then.
+/// Writes rungs that fire, once each, with what they ask for, and when these assignments are due next. A rung that fired already is an
+/// error: the transaction must not commit then.
 pub async fn fire(
     tx: &mut PgConnection,
     fired: &[(AssignmentId, &Fired)],
@@ -319,28 +321,26 @@ pub async fn fire(
     let (ladders, numbers): (Vec<_>, Vec<_>) = fired.iter().map(|(_, one)| (one.ladder.0, one.rung.number)).unzip();
     let (times, faults): (Vec<_>, Vec<_>) =
         fired.iter().map(|(_, one)| (one.rung.fired_at, one.rung.platform_fault)).unzip();
-    let effects = Effects::of(fired, policy);
+    let asked =
+        |(assignment, one): &(AssignmentId, &Fired)| one.effects(*assignment, policy).iter().map(asked).collect();
+    let effects: Vec<Json<Vec<Asked>>> = fired.iter().map(|one| Json(asked(one))).collect();
     let (assignments, next_dues): (Vec<Uuid>, Vec<_>) = next.iter().map(|(id, due)| (id.0, *due)).unzip();
     let written = sqlx::query_scalar!(
         r#"with fired as (update rung set fired_at = fired.at, platform_fault = fired.fault
                from unnest($1::uuid[], $2::int[], $3::timestamptz[], $4::bool[]) as fired (ladder_id, number, at, fault)
                where rung.ladder_id = fired.ladder_id and rung.number = fired.number and rung.fired_at is null
                returning rung.number),
-           effects as (insert into effect (id, ladder_id, rung, kind, target)
-               select * from unnest($5::uuid[], $6::uuid[], $7::int[], $8::text[], $9::text[])
+           asked as (insert into firing (ladder_id, rung, effects)
+               select * from unnest($1::uuid[], $2::int[], $5::jsonb[])
                where (select count(*) from fired) = cardinality($2)),
            moved as (update assignment set next_due_at = next.due_at
-               from unnest($10::uuid[], $11::timestamptz[]) as next (id, due_at) where assignment.id = next.id)
+               from unnest($6::uuid[], $7::timestamptz[]) as next (id, due_at) where assignment.id = next.id)
            select count(*) as "count!" from fired"#,
         &ladders,
         &numbers,
         &times as &[Option<Timestamp>],
         &faults,
-        &effects.ids,
-        &effects.ladders,
-        &effects.rungs,
-        &effects.kinds,
-        &effects.targets,
+        &effects as &[Json<Vec<Asked>>],
         &assignments,
         &next_dues as &[Option<Timestamp>]
     );
@@ -348,30 +348,16 @@ pub async fn fire(
     if written == Ok(fired.len()) { Ok(()) } else { Err(Error::FiredAlready) }
 }
 
-/// What rungs ask for, column by column.
-#[derive(Default)]
-struct Effects {
-    ids: Vec<Uuid>,
-    ladders: Vec<Uuid>,
-    rungs: Vec<i32>,
-    kinds: Vec<String>,
-    targets: Vec<String>,
+/// An effect as it is kept.
+#[derive(Debug, Serialize)]
+struct Asked {
+    id: Uuid,
+    kind: &'static str,
+    target: &'static str,
 }
 
-impl Effects {
-    fn of(fired: &[(AssignmentId, &Fired)], policy: &Policy) -> Effects {
-        let mut all = Effects::default();
-        for (assignment, fired) in fired {
-            for effect in fired.effects(*assignment, policy) {
-                all.ids.push(effect.id);
-                all.ladders.push(fired.ladder.0);
-                all.rungs.push(fired.rung.number);
-                all.kinds.push(effect.action.kind().word().to_owned());
-                all.targets.push(effect.action.target().word().to_owned());
-            }
-        }
-        all
-    }
+fn asked(effect: &Effect) -> Asked {
+    Asked { id: effect.id, kind: effect.action.kind().word(), target: effect.action.target().word() }
 }
 
 fn fired_of(event: &Event) -> Option<(AssignmentId, &Fired)> {

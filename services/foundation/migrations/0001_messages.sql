@@ -51,7 +51,6 @@ comment on column outbox.occurred_at is 'When it was stated';
 comment on column outbox.position is 'Gap-free number in the log; null until placed';
 create index outbox_unplaced on outbox (id) where position is null;
 create unique index outbox_position on outbox (position);
-create index outbox_occurred_at on outbox (occurred_at);
 
 create table relay (
     one boolean primary key default true check (one),

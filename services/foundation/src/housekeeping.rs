@@ -24,11 +24,7 @@ pub async fn run(db: Db, stop: Stop) -> anyhow::Result<()> {
 
 /// Deletes old rows; facts that a consumer has not confirmed stay, and say so after 20 days.
 pub async fn clean(db: &Db) -> sqlx::Result<()> {
-    let stale = sqlx::query_scalar!(
-        r#"select name from consumer where not struck_off and exists (
-               select from outbox where position = consumer.confirmed + 1 and occurred_at < now() - interval '20 days')"#
-    );
-    for name in db.in_time(stale.fetch_all(&db.work())).await? {
+    for name in stale(db).await? {
         tracing::error!(
             consumer = name,
             "has not confirmed facts older than 20 days; they are kept until ops strikes it off"
@@ -38,12 +34,22 @@ pub async fn clean(db: &Db) -> sqlx::Result<()> {
     Ok(())
 }
 
+/// Consumers that are 20 days behind.
+pub async fn stale(db: &Db) -> sqlx::Result<Vec<String>> {
+    let stale = sqlx::query_scalar!(
+        "select name from consumer where not struck_off
+             and (select occurred_at from outbox where position = consumer.confirmed + 1) < now() - interval '20 days'"
+    );
+    db.in_time(stale.fetch_all(&db.work())).await
+}
+
 async fn outbox(db: &Db) -> sqlx::Result<u64> {
     let deleted = sqlx::query!(
         "delete from outbox where id in (
-             select id from outbox where occurred_at < now() - interval '30 days'
-             and position <= coalesce((select min(confirmed) from consumer where not struck_off), position)
-             order by occurred_at limit 1000)"
+             select id from (select id, position, occurred_at from outbox where position is not null
+                             order by position limit 1000) oldest
+             where occurred_at < now() - interval '30 days'
+             and position <= coalesce((select min(confirmed) from consumer where not struck_off), position))"
     );
     Ok(db.in_time(deleted.execute(&db.work())).await?.rows_affected())
 }

@@ -179,7 +179,9 @@ fn a_fact_is_deleted_when_it_is_old_and_every_consumer_has_confirmed_it_or_was_s
         run("delete from consumer; insert into consumer (name, confirmed) values ('quick', 3), ('slow', 0)").await;
         let old = "update outbox set occurred_at = now() - interval '31 days' where position < 3";
         assert_eq!(run(old).await, [1, 2, 3], "the slow one has not had them");
+        assert_eq!(foundation::housekeeping::stale(&db).await.unwrap(), ["slow"], "and ops is told so");
         assert_eq!(run("update consumer set confirmed = 1 where name = 'slow'").await, [2, 3]);
         assert_eq!(run("update consumer set struck_off = true where name = 'slow'").await, [3], "the third is young");
+        assert!(foundation::housekeeping::stale(&db).await.unwrap().is_empty(), "nobody waits for it any more");
     });
 }
