@@ -60,6 +60,8 @@ struct Scale {
     facts: i32,
     /// Whether peers run.
     peers: bool,
+    /// Whether the program is measured as it ships, which takes minutes to build.
+    shipped: bool,
 }
 
 impl Scale {
@@ -74,6 +76,7 @@ impl Scale {
                 batches: 200,
                 facts: 20_000,
                 peers: false,
+                shipped: false,
             },
             false => Scale {
                 stored: vec![10_000, 100_000, 1_000_000],
@@ -83,6 +86,7 @@ impl Scale {
                 batches: 1000,
                 facts: 100_000,
                 peers: !arguments.without_peers,
+                shipped: true,
             },
         }
     }

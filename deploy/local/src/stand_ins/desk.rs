@@ -11,7 +11,7 @@ use super::{Kind, Ledger, Seen};
 use crate::issuer::{Issuer, Person};
 
 /// How often the desk is looked at.
-const LOOKS: Duration = Duration::from_millis(50);
+const LOOKS: Duration = Duration::from_millis(100);
 
 /// Works until the process ends. `notifications` are the replicas' addresses.
 pub fn start(ledger: Ledger, issuer: &Issuer, notifications: Vec<String>) -> anyhow::Result<()> {
