@@ -19,7 +19,7 @@ use super::history::{History, Ladder, Share, Whistle, Window};
 /// How long hearers may take to have heard everything once the load has ended.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What Postgres takes to end such a session, and a little.
+/// How long Postgres lets a session be idle in a transaction before it ends it, and a little.
 const IDLE: TimeDelta = TimeDelta::milliseconds(5500);
 
 async fn connect(stack: &Stack, service: &str) -> anyhow::Result<PgConnection> {

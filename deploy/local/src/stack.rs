@@ -183,7 +183,7 @@ impl Stack {
     }
 }
 
-/// Kills a process with -9.
+/// Kills a process with -9; false when there is none, because it is being started.
 pub async fn kill(replica: &Replica) -> bool {
     let pid = replica.pid();
     if pid != 0 {
