@@ -1,6 +1,6 @@
 //! The whole of Haiqu on this machine: servers, databases, migration jobs, every service as its own process, watched.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -309,15 +309,19 @@ impl Shared<'_> {
     }
 }
 
-/// Starts a process again whenever it dies; gives up when it dies three times in ten seconds.
+/// A process that has lived longer has begun its work.
+const AT_ONCE: Duration = Duration::from_secs(2);
+
+/// Starts a process again whenever it dies; gives up when it dies three times in a row as soon as it was started.
 async fn watch_over(
     spec: Spec,
     replica: Replica,
     mut stop: watch::Receiver<bool>,
     gave_up: watch::Sender<Option<String>>,
 ) {
-    let mut deaths: VecDeque<Instant> = VecDeque::new();
+    let mut in_a_row = 0;
     loop {
+        let started = Instant::now();
         let process: Process = match spec.start().await {
             Ok(process) => process,
             Err(error) => {
@@ -335,10 +339,10 @@ async fn watch_over(
         replica.deaths.lock().unwrap_or_else(PoisonError::into_inner).push(crate::now());
         let status = status.map(|status| status.to_string()).unwrap_or_default();
         progress(&format!("{} died ({status}); starting it again", spec.name));
-        deaths.push_back(Instant::now());
-        deaths.retain(|death| death.elapsed() < Duration::from_secs(10));
-        if deaths.len() >= 3 {
-            let reason = format!("{} died three times in 10 s; its log ends:\n{}", spec.name, tail(&spec.log));
+        in_a_row = if started.elapsed() < AT_ONCE { in_a_row + 1 } else { 0 };
+        if in_a_row == 3 {
+            let reason =
+                format!("{} died three times as soon as it was started; its log ends:\n{}", spec.name, tail(&spec.log));
             gave_up.send_replace(Some(reason));
             return;
         }
