@@ -121,7 +121,8 @@ pub const FAULTS: &[Fault] = &[
     row("F16", "Postgres's clock jumps", clock::jumped, Needs::Clock, 12),
     row("F18", "events injected again", messages::injected_again, Needs::Nothing, 0),
     Fault { span: 110.0, ..row("F19", "SMS gateway misbehaves", outside::gateway, Needs::Nothing, 12) },
-    row("F20", "阳光+ down for a day", outside::platform, Needs::Nothing, 60),
+    // A push that was refused waits for a minute at most.
+    row("F20", "阳光+ down for a day", outside::platform, Needs::Nothing, 65),
     row("F22", "durable consumers paused, deleted, starved", messages::consumers_gone, Needs::Nothing, 6),
     row("F23", "rapid reset, header flood, compression bomb", attacks::flood, Needs::Nothing, 0),
     row("F25", "dispatch restored into a new cluster", servers::dispatch_restored, Needs::Turn, 40),
