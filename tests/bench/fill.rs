@@ -3,6 +3,7 @@
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
+use local::servers::execute;
 use local::stack::Stack;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -27,12 +28,15 @@ $$";
 
 /// The dispatch service's database, as superuser: foreign keys of what is generated hold by construction and are not checked.
 pub async fn open(stack: &Stack) -> anyhow::Result<PgConnection> {
-    let url = &stack.databases["dispatch"];
-    let name = url.rsplit('/').next().context("a URL without a database")?;
-    let mut connection = stack.servers.superuser(name).await?;
+    let mut connection = superuser(stack, "dispatch").await?;
     run(&mut connection, "set session_replication_role = replica").await?;
     run(&mut connection, ID).await?;
     Ok(connection)
+}
+
+async fn superuser(stack: &Stack, service: &str) -> anyhow::Result<PgConnection> {
+    let name = stack.databases[service].rsplit('/').next().context("a URL without a database")?;
+    stack.servers.superuser(name).await
 }
 
 async fn run(connection: &mut PgConnection, statement: &'static str) -> anyhow::Result<()> {
@@ -65,12 +69,77 @@ pub async fn settle(connection: &mut PgConnection) -> anyhow::Result<()> {
 
 /// The same for every service's database.
 pub async fn settle_all(stack: &Stack) -> anyhow::Result<()> {
-    for url in stack.databases.values() {
-        let name = url.rsplit('/').next().context("a URL without a database")?;
-        settle(&mut stack.servers.superuser(name).await?).await?;
+    for service in stack.databases.keys() {
+        settle(&mut superuser(stack, service).await?).await?;
     }
     Ok(())
 }
+
+/// Takes away what measuring has added, so that the next measurement finds what is said to be stored. Of ids, only `store` makes those in
+/// between.
+pub async fn clean(connection: &mut PgConnection) -> anyhow::Result<()> {
+    let added = [
+        ("firing", "ladder_id", 3),
+        ("rung", "ladder_id", 3),
+        ("ladder", "id", 3),
+        ("assignment", "id", 2),
+        ("whistle", "id", 1),
+        ("request", "request_id", 5),
+    ];
+    for (table, id, kind) in added {
+        let statement =
+            format!("delete from {table} where {id} < bench_id({kind}, 0) or {id} >= bench_id({kind}, {DUE})");
+        execute(connection, statement).await?;
+    }
+    Ok(())
+}
+
+/// What the other services keep of the same whistles: the case, the reminders, the timeline.
+pub async fn store_elsewhere(stack: &Stack, from: i64, to: i64) -> anyhow::Result<()> {
+    for (service, statements) in ELSEWHERE {
+        let mut connection = superuser(stack, service).await?;
+        run(&mut connection, "set session_replication_role = replica").await?;
+        if from == 0 {
+            run(&mut connection, ID).await?;
+        }
+        for statement in statements {
+            sqlx::query(*statement).bind(from).bind(to).execute(&mut connection).await.context(*statement)?;
+        }
+        settle(&mut connection).await?;
+    }
+    Ok(())
+}
+
+const ELSEWHERE: [(&str, &[&str]); 3] = [
+    (
+        "grievances",
+        &[
+            "insert into grievance (id, channel, text, place, area, photo_ids, owner, submitter, state, whistle_id, whistle_blown_at,
+                                    version, created_at, updated_at)
+             select bench_id(6, n), 'GRID_PATROL', '示例事项' || n, '示例小区', '150302' || (100 + n % 40), '{}', 'grid-' || n % 400,
+                    'grid-' || n % 400, 'whistled', bench_id(1, n), clock_timestamp(), 3, clock_timestamp(), clock_timestamp()
+             from generate_series($1::bigint, $2::bigint - 1) n",
+            "insert into step (grievance_id, version, state, at)
+             select bench_id(6, n), version, state, clock_timestamp()
+             from generate_series($1::bigint, $2::bigint - 1) n,
+                  (values (1, 'raised'), (2, 'reviewed'), (3, 'whistled')) step (version, state)",
+        ],
+    ),
+    (
+        "notifications",
+        &["insert into message (id, whistle_id, assignment_id, ladder_id, ladder_kind, rung, text, target, due_at, check_after_ms,
+                                state, attempts, masked_phone, accepted_at, delivered_at)
+           select bench_id(4, 2 * n + k), bench_id(1, n), bench_id(2, 2 * n + k), bench_id(3, 2 * n + k), 'answer', 1, 1, 'duty',
+                  clock_timestamp(), 60000, 'delivered', 1, '138****0000', clock_timestamp(), clock_timestamp()
+           from generate_series($1::bigint, $2::bigint - 1) n, generate_series(0, n % 2) k"],
+    ),
+    (
+        "oversight",
+        &["insert into timeline (id, whistle_id, assignment_id, at, text)
+           select bench_id(7 + what, 2 * n + k), bench_id(1, n), bench_id(2, 2 * n + k), clock_timestamp(), '第1级短信已送达'
+           from generate_series($1::bigint, $2::bigint - 1) n, generate_series(0, n % 2) k, generate_series(0, 2) what"],
+    ),
+];
 
 const STORED: [&str; 6] = [
     "insert into whistle (id, grievance_id, area, matter, title, place, difficulty, state, blown_at, policy_version, handle_by, version)

@@ -112,7 +112,7 @@ pub async fn catch_up(scale: &Scale) -> anyhow::Result<Vec<Figure>> {
             "{heard} of {} facts after 10 minutes",
             scale.facts
         );
-        local::pause(Duration::from_millis(50)).await;
+        local::pause(Duration::from_millis(250)).await;
     }
     let took = began.elapsed().as_secs_f64();
     stack.stop().await;

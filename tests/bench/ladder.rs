@@ -1,6 +1,7 @@
 //! W1 and W2: dispatch alone, with its relay and NATS, as many whistles stored as asked for.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +25,12 @@ const CALLERS: usize = 64;
 pub const BURST: i64 = 10_000;
 /// Rungs that fall due a second.
 pub const RATE: f64 = 500.0;
+/// How often they fall due at one instant; the median counts.
+pub const BURSTS: usize = 3;
+/// Connections on which a ladder that is behind fires, and batches are fired under pgbench.
+const FIRING: u32 = 3;
+/// Time enough to write rungs down and to come to rest after it.
+const LEAD: TimeDelta = TimeDelta::seconds(15);
 
 /// Dispatch, its past, and who blows.
 struct Bench {
@@ -35,37 +42,34 @@ struct Bench {
 }
 
 /// Both workloads at every scale; the peers beside the last.
-pub async fn measure(scale: &Scale) -> anyhow::Result<Vec<Figure>> {
+pub async fn measure(scale: &Scale, peers: Option<&Path>) -> anyhow::Result<Vec<Figure>> {
     let options = Options { given: Given::default(), services: vec!["dispatch"], ..Options::default() };
     let stack = Stack::start(&options).await?;
     let people = Arc::new(People::enter(&stack, 1).await?);
     let database = fill::open(&stack).await?;
     let mut bench = Bench { stack, people, database, next: fill::DUE };
-    let (mut figures, mut stored, mut empty) = (Vec::new(), 0, None);
+    let (mut figures, mut stored) = (Vec::new(), 0);
     for to in &scale.stored {
         fill::store(&mut bench.database, bench.people.units(), stored, *to).await?;
         stored = *to;
         let last = Some(to) == scale.stored.last();
         let (steady, burst) = bench.rungs(scale).await?;
+        bench.rest().await?;
         let rate = bench.whistles(scale).await?;
+        bench.rest().await?;
         let (firing, blowing) = bench.limits(scale).await?;
+        bench.rest().await?;
         let later = bench.at_part_of(blowing * 0.3, scale).await?;
         figures.extend(rung_figures(&steady, &burst, firing, last));
-        let first = *empty.get_or_insert(rate);
         figures.extend(whistle_figures(rate, blowing, &later));
-        if last && scale.stored.len() > 1 {
-            let what = "BlowWhistle, beside the same with the fewest stored";
-            figures.push(
-                Figure { limit: Some(first), ..Figure::new("W2", what, "whistles/s", rate) }.goal(Goal::OfLimit(0.9)),
-            );
-        }
         figures.iter_mut().filter(|figure| figure.stored.is_none()).for_each(|figure| figure.stored = Some(stored));
     }
-    if scale.peers {
+    if let Some(folder) = peers {
         // Alone with the server, as we were.
+        bench.rest().await?;
         let dispatch = bench.pid();
         local::process::signal("STOP", dispatch).await;
-        let beside = peers::measure(&bench.stack.servers, scale).await;
+        let beside = peers::measure(&bench.stack.servers, folder, scale).await;
         local::process::signal("CONT", dispatch).await;
         peers::beside(&mut figures, &beside?);
     }
@@ -90,12 +94,13 @@ fn rung_figures(steady: &Times, burst: &Times, limit: f64, last: bool) -> Vec<Fi
         (false, _) => figure,
     };
     #[expect(clippy::cast_precision_loss, reason = "ten thousand")]
-    let rate = BURST as f64 / (burst.at(1.0) / 1000.0);
+    let rate = BURST as f64 / (burst.at(0.5) / 1000.0);
     vec![
-        goal(Figure::new("W1", "rung lateness p50, 500 due a second", "ms", steady.at(0.5)), 3.0, false),
-        goal(Figure::new("W1", peers::STEADY, "ms", steady.at(0.99)), 10.0, true),
-        goal(Figure::new("W1", "rung lateness max, 500 due a second", "ms", steady.at(1.0)), 50.0, false),
-        goal(Figure::new("W1", peers::BURST, "ms", burst.at(1.0)), 500.0, true),
+        goal(Figure::new("W1", peers::P50, "ms", steady.at(0.5)), 3.0, false),
+        goal(Figure::new("W1", peers::P99, "ms", steady.at(0.99)), 10.0, true),
+        goal(Figure::new("W1", peers::MOST, "ms", steady.at(1.0)), 50.0, false),
+        goal(Figure::new("W1", peers::BURST, "ms", burst.at(0.5)), 500.0, true),
+        Figure::new("W1", peers::SLOWEST, "ms", burst.at(1.0)),
         Figure { limit: Some(limit), ..Figure::new("W1", "10 000 due at once, fired", "rungs/s", rate) }
             .goal(Goal::OfLimit(0.5)),
     ]
@@ -106,23 +111,26 @@ impl Bench {
         self.stack.replicas.iter().find(|replica| replica.service == "dispatch").map_or(0, Replica::pid)
     }
 
-    /// How late rungs are committed: so many a second, and many at one instant.
+    /// How late rungs are committed: so many a second; and the last of many that are due at one instant, each time.
     async fn rungs(&mut self, scale: &Scale) -> anyhow::Result<(Times, Times)> {
         local::progress("W1: rungs fall due");
         #[expect(clippy::cast_possible_truncation, reason = "a count of rungs is small")]
         let count = (RATE * scale.steady.as_secs_f64()) as i64;
         let steady = self.fire(count, RATE, scale.steady).await?;
-        let burst = self.fire(BURST, 0.0, Duration::from_secs(1)).await?;
-        Ok((steady, burst))
+        let mut bursts = Vec::new();
+        for _ in 0..BURSTS {
+            bursts.push(self.fire(BURST, 0.0, Duration::from_secs(1)).await?.at(1.0));
+        }
+        Ok((steady, Times::of(bursts)))
     }
 
     async fn fire(&mut self, count: i64, rate: f64, lasts: Duration) -> anyhow::Result<Times> {
         let first = self.next;
         self.next += count;
-        // Time enough to write them down, and to come to rest after it.
-        let start = local::now() + TimeDelta::seconds(8);
+        let start = local::now() + LEAD;
         fill::due(&mut self.database, self.people.units(), (first, count), start, rate).await?;
         fill::settle(&mut self.database).await?;
+        anyhow::ensure!(local::now() < start, "it took longer than {LEAD} to write down what falls due");
         let until = start + TimeDelta::from_std(lasts)?;
         loop {
             local::pause(Duration::from_millis(500)).await;
@@ -143,19 +151,20 @@ impl Bench {
         callers.as_many_as_possible(CALLERS, scale.busy).await
     }
 
-    async fn at_part_of(&mut self, rate: f64, scale: &Scale) -> anyhow::Result<Times> {
-        // What pgbench has written is still on its way: to NATS, and to the disk.
+    /// Waits until what was measured is published, and takes it away.
+    async fn rest(&mut self) -> anyhow::Result<()> {
         let published = "select cursor = position and not exists (select from outbox where outbox.position is null)
                          from relay, log_head";
         let since = local::now();
         while !sqlx::query_scalar::<_, bool>(published).fetch_one(&mut self.database).await? {
-            anyhow::ensure!(
-                local::now() < since + TimeDelta::minutes(5),
-                "pgbench's facts are not published in 5 minutes"
-            );
+            anyhow::ensure!(local::now() < since + TimeDelta::minutes(5), "facts are not published in 5 minutes");
             local::pause(Duration::from_millis(200)).await;
         }
-        fill::settle(&mut self.database).await?;
+        fill::clean(&mut self.database).await?;
+        fill::settle(&mut self.database).await
+    }
+
+    async fn at_part_of(&mut self, rate: f64, scale: &Scale) -> anyhow::Result<Times> {
         let callers = Callers::alone(&self.stack, self.people.clone())?;
         let blow = |_| {
             let callers = callers.clone();
@@ -164,8 +173,8 @@ impl Bench {
         steadily(rate, scale.busy, blow).await
     }
 
-    /// What Postgres does a second without us: rungs fired in batches of 100 by one client, as by one process; whistles blown by as many
-    /// clients as there are callers.
+    /// What Postgres does a second without us: rungs fired in batches of 100 by as many clients as the ladder has connections; whistles
+    /// blown by as many clients as there are callers.
     async fn limits(&mut self, scale: &Scale) -> anyhow::Result<(f64, f64)> {
         local::progress("the same statements under pgbench");
         let blown = self.captured("insert into whistle", Captured::Whistles).await?;
@@ -184,8 +193,10 @@ impl Bench {
             let scripts = |step, of: &[Transaction]| -> Vec<String> {
                 of.iter().map(|one| Script { stored: &stored, step }.of(one)).collect()
             };
-            let firing =
-                limits::pgbench(&self.stack, &scripts(100, &fired[..1]), 1, Lasts::Transactions(batches)).await?;
+            let each = Lasts::Transactions(batches / FIRING);
+            let firing = limits::pgbench(&self.stack, &scripts(100, &fired[..1]), FIRING as usize, each).await?;
+            let done = fill::lateness(&mut self.database, (first + 100, count)).await?.len();
+            anyhow::ensure!(i64::try_from(done)? == count, "pgbench fired {done} of {count} rungs");
             let lasts = Lasts::Seconds(scale.busy.as_secs());
             let blowing = limits::pgbench(&self.stack, &scripts(0, &blown), CALLERS, lasts).await?;
             anyhow::Ok((100.0 * firing, blowing))

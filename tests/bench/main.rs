@@ -20,16 +20,16 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context as _;
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use local::servers::{Given, Servers};
 use report::Report;
 
 /// Measure the backbone beside what its servers can do and beside its peers.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Workloads to run, for example W1 W3 or life; W1 and W2 are measured together. All without.
-    workloads: Vec<String>,
+    /// Workloads to run; W1 and W2 are measured together. All without.
+    #[arg(ignore_case = true)]
+    workloads: Vec<Workload>,
     /// Fewer whistles stored, and shorter: ends within 5 minutes of being built, without peers.
     #[arg(long)]
     quick: bool,
@@ -39,6 +39,20 @@ struct Arguments {
     /// Where the figures go as JSON.
     #[arg(long, value_name = "FILE", default_value = "target/bench-system.json")]
     json: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, ValueEnum)]
+enum Workload {
+    /// Rungs fall due: so many a second, and many at one instant.
+    W1,
+    /// Whistles are blown by many callers.
+    W2,
+    /// From the call to the first SMS, and from a fact to its last hearer.
+    W3,
+    /// What a whistle costs from the call to its last outcome.
+    Life,
+    /// Footprint, start, catch-up.
+    W5,
 }
 
 /// What is drawn at random follows from it.
@@ -54,7 +68,7 @@ struct Scale {
     busy: Duration,
     /// How long services idle.
     idle: Duration,
-    /// Batches of 100 rungs that pgbench fires.
+    /// Batches of 100 rungs that pgbench fires, as many on each of its connections.
     batches: u32,
     /// Facts to catch up with.
     facts: i32,
@@ -73,7 +87,7 @@ impl Scale {
                 steady: seconds(10),
                 busy: seconds(8),
                 idle: seconds(10),
-                batches: 200,
+                batches: 210,
                 facts: 20_000,
                 peers: false,
                 shipped: false,
@@ -83,7 +97,7 @@ impl Scale {
                 steady: seconds(60),
                 busy: seconds(20),
                 idle: seconds(60),
-                batches: 1000,
+                batches: 990,
                 facts: 100_000,
                 peers: !arguments.without_peers,
                 shipped: true,
@@ -110,25 +124,24 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let (scale, wanted) = (Scale::of(arguments), |name: &str| {
-        arguments.workloads.is_empty() || arguments.workloads.iter().any(|one| one.eq_ignore_ascii_case(name))
-    });
+    let (scale, wanted) =
+        (Scale::of(arguments), |one: Workload| arguments.workloads.is_empty() || arguments.workloads.contains(&one));
+    let ladder = wanted(Workload::W1) || wanted(Workload::W2);
+    let peers = if scale.peers && ladder { Some(peers::install().await?) } else { None };
     let mut report = Report { of: machine().await?, figures: Vec::new() };
-    if wanted("W1") || wanted("W2") {
-        report.figures.extend(ladder::measure(&scale).await?);
+    if ladder {
+        report.add(ladder::measure(&scale, peers.as_deref()).await?, &arguments.json)?;
     }
-    if wanted("W3") {
-        report.figures.extend(sms::measure(&scale).await?);
+    if wanted(Workload::W3) {
+        report.add(sms::measure(&scale).await?, &arguments.json)?;
     }
-    if wanted("life") {
-        report.figures.extend(life::measure(&scale).await?);
+    if wanted(Workload::Life) {
+        report.add(life::measure(&scale).await?, &arguments.json)?;
     }
-    if wanted("W5") {
-        report.figures.extend(footprint::measure(&scale).await?);
-        report.figures.extend(footprint::catch_up(&scale).await?);
+    if wanted(Workload::W5) {
+        report.add(footprint::measure(&scale).await?, &arguments.json)?;
+        report.add(footprint::catch_up(&scale).await?, &arguments.json)?;
     }
-    let json = serde_json::to_string_pretty(&report)?;
-    std::fs::write(&arguments.json, json + "\n").with_context(|| arguments.json.display().to_string())?;
     print(&report);
     Ok(())
 }
@@ -139,6 +152,9 @@ fn print(report: &Report) {
         println!("{name}: {value}");
     }
     println!("\n{}", report.table());
+    if let Some(growth) = report.growth() {
+        println!("\n{growth}");
+    }
 }
 
 /// Where, when and with what this is measured.
@@ -149,6 +165,9 @@ async fn machine() -> anyhow::Result<BTreeMap<String, String>> {
     let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let cores = std::thread::available_parallelism()?;
     note("machine", format!("{cores} cores, {}", model.map_or("unknown", |(_, model)| model)));
+    let memory = std::fs::read_to_string("/proc/meminfo")?;
+    note("memory", memory.lines().next().unwrap_or_default().replace("MemTotal:", "").trim().to_owned());
+    note("peers", peers::versions()?);
     note("seed", SEED.to_string());
     note("kernel", std::fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned());
     note("date", local::now().to_rfc3339());
@@ -158,9 +177,16 @@ async fn machine() -> anyhow::Result<BTreeMap<String, String>> {
     note("commit", String::from_utf8_lossy(&commit.stdout).trim().to_owned());
     let servers = Servers::start(&Given::default()).await?;
     let mut connection = servers.superuser("postgres").await?;
-    for setting in
-        ["server_version", "fsync", "synchronous_commit", "full_page_writes", "shared_buffers", "max_wal_size"]
-    {
+    for setting in [
+        "server_version",
+        "fsync",
+        "synchronous_commit",
+        "full_page_writes",
+        "track_commit_timestamp",
+        "autovacuum",
+        "shared_buffers",
+        "max_wal_size",
+    ] {
         let value: String =
             sqlx::query_scalar("select current_setting($1)").bind(setting).fetch_one(&mut connection).await?;
         note(&format!("postgres {setting}"), value);

@@ -1,26 +1,44 @@
 //! Others that run jobs at a given time from Postgres, in the same server, with the same due times and a smaller task: one row
 //! inserted. Installed on demand from `peers/`, with the versions pinned there.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use chrono::{DateTime, TimeDelta, Utc};
-use local::process::Spec;
+use local::process::{Spec, tail};
 use local::servers::{Servers, create_database, execute};
 use local::tools;
 use sqlx::{Connection as _, PgConnection};
 use tokio::process::Command;
 
-use crate::Scale;
-use crate::ladder::{BURST as BURST_SIZE, RATE};
+use crate::ladder::{BURST as BURST_SIZE, BURSTS, RATE};
 use crate::report::{Figure, Times};
+use crate::{Scale, fill};
 
 /// The figures that peers stand beside.
-pub const STEADY: &str = "rung lateness p99, 500 due a second";
-/// Of the burst.
+pub const P50: &str = "rung lateness p50, 500 due a second";
+/// The same, p99.
+pub const P99: &str = "rung lateness p99, 500 due a second";
+/// The same, the greatest.
+pub const MOST: &str = "rung lateness max, 500 due a second";
+/// The median burst.
 pub const BURST: &str = "10 000 due at once, the last committed after";
+/// The slowest burst.
+pub const SLOWEST: &str = "the same, the slowest of three";
+
+const FILES: [(&str, &str); 8] = [
+    ("package.json", include_str!("peers/package.json")),
+    ("package-lock.json", include_str!("peers/package-lock.json")),
+    ("cli.mjs", include_str!("peers/cli.mjs")),
+    ("graphile-worker.mjs", include_str!("peers/graphile-worker.mjs")),
+    ("pg-boss.mjs", include_str!("peers/pg-boss.mjs")),
+    ("awa/Cargo.toml", include_str!("peers/awa/Cargo.toml")),
+    ("awa/Cargo.lock", include_str!("peers/awa/Cargo.lock")),
+    ("awa/src/main.rs", include_str!("peers/awa/src/main.rs")),
+];
+/// Time enough to write jobs down, and to come to rest after it.
+const LEAD: TimeDelta = TimeDelta::seconds(30);
 
 /// A peer's figures.
 pub struct Beside {
@@ -30,43 +48,65 @@ pub struct Beside {
 }
 
 /// All peers, one after the other.
-pub async fn measure(servers: &Servers, scale: &Scale) -> anyhow::Result<Vec<Beside>> {
-    let folder = install().await?;
+pub async fn measure(servers: &Servers, folder: &Path, scale: &Scale) -> anyhow::Result<Vec<Beside>> {
     let mut all = Vec::new();
     for name in ["graphile-worker", "pg-boss", "awa"] {
         local::progress(&format!("W1: the same due times with {name}"));
-        all.push(Peer::new(servers, &folder, name).await?.measure(scale).await?);
+        all.push(Peer::new(servers, folder, name).await?.measure(servers, scale).await?);
     }
     Ok(all)
 }
 
 /// Puts the peers' figures beside ours of the largest scale.
 pub fn beside(figures: &mut [Figure], peers: &[Beside]) {
-    for (what, of) in
-        [(STEADY, (|peer| peer.steady.at(0.99)) as fn(&Beside) -> f64), (BURST, |peer| peer.burst.at(1.0))]
-    {
-        if let Some(figure) = figures.iter_mut().rfind(|figure| figure.what == what) {
-            figure.peers = peers.iter().map(|peer| (peer.name.to_owned(), of(peer))).collect::<BTreeMap<_, _>>();
+    for peer in peers {
+        let (steady, burst) = (|part| peer.steady.at(part), |part| peer.burst.at(part));
+        for (what, value) in
+            [(P50, steady(0.5)), (P99, steady(0.99)), (MOST, steady(1.0)), (BURST, burst(0.5)), (SLOWEST, burst(1.0))]
+        {
+            if let Some(figure) = figures.iter_mut().rfind(|figure| figure.what == what) {
+                figure.peers.insert(peer.name.to_owned(), value);
+            }
         }
     }
 }
 
-/// A copy of `peers/` outside of the checkout, with what it needs.
-async fn install() -> anyhow::Result<PathBuf> {
-    let (source, folder) = (Path::new(env!("CARGO_MANIFEST_DIR")).join("bench/peers"), tools::base()?.join("peers"));
+/// Puts the peers outside of the checkout, with what they need.
+pub async fn install() -> anyhow::Result<PathBuf> {
+    let all: String = FILES.iter().map(|(_, text)| *text).collect();
+    let folder = tools::base()?.join(format!("peers-{:016x}", tools::fingerprint(&all)));
+    if folder.join("installed").exists() {
+        return Ok(folder);
+    }
     local::progress("installing the peers (once): npm packages, and one crate that takes minutes to build");
-    std::fs::create_dir_all(&folder)?;
-    tools::run(Command::new("cp").arg("-r").arg(source.join(".")).arg(&folder), "cp").await?;
+    std::fs::create_dir_all(folder.join("awa/src"))?;
+    for (name, text) in FILES {
+        std::fs::write(folder.join(name), text)?;
+    }
     let npm = ["ci", "--no-audit", "--no-fund", "--silent"];
     tools::run(Command::new("npm").args(npm).current_dir(&folder), "npm (Debian: apt-get install npm)").await?;
+    tools::run(Command::new(folder.join("node_modules/.bin/node")).arg("--version"), "node of the peers").await?;
     let mut cargo = Command::new(option_env!("CARGO").unwrap_or("cargo"));
     cargo.args(["build", "--release", "--quiet", "--locked"]).current_dir(folder.join("awa"));
     tools::run(cargo.env("CARGO_TARGET_DIR", folder.join("awa/target")), "cargo").await?;
+    std::fs::write(folder.join("installed"), "")?;
     Ok(folder)
+}
+
+/// Names and versions.
+pub fn versions() -> anyhow::Result<String> {
+    let package: serde_json::Value = serde_json::from_str(FILES[0].1)?;
+    let of = |name: &str| package["dependencies"][name].as_str().unwrap_or("unknown").to_owned();
+    let awa = FILES[5].1.lines().find_map(|line| line.strip_prefix("awa = \"=")?.strip_suffix('"'));
+    let node = package["devDependencies"]["node"].as_str().unwrap_or("unknown");
+    let [worker, boss, awa] = [of("graphile-worker"), of("pg-boss"), awa.unwrap_or("unknown").to_owned()];
+    Ok(format!("graphile-worker {worker} and pg-boss {boss} on Node {node}, awa {awa}"))
 }
 
 struct Peer {
     name: &'static str,
+    /// Its database.
+    own: String,
     program: PathBuf,
     args: Vec<String>,
     url: String,
@@ -81,6 +121,8 @@ impl Peer {
         let mut superuser = servers.superuser(&own).await?;
         // Its million of jobs may take longer than a service's transaction.
         execute(&mut superuser, format!("alter role {own} reset all")).await?;
+        // As our services have it.
+        execute(&mut superuser, format!("alter role {own} set random_page_cost = 1.1")).await?;
         superuser.close().await?;
         let url = servers.url(&own, "peer", &own)?;
         let mut database = PgConnection::connect(&url).await?;
@@ -93,11 +135,13 @@ impl Peer {
             ),
         };
         let log = servers.folder.join(format!("logs/{name}.log"));
-        Ok(Peer { name, program, args, url, log, database })
+        Ok(Peer { name, own, program, args, url, log, database })
     }
 
-    async fn measure(mut self, scale: &Scale) -> anyhow::Result<Beside> {
+    async fn measure(mut self, servers: &Servers, scale: &Scale) -> anyhow::Result<Beside> {
+        let mut settling = servers.superuser(&self.own).await?;
         self.run(&["prepare", "--pending", &scale.pending().to_string()]).await?;
+        fill::settle(&mut settling).await?;
         let spec = Spec {
             name: self.name.to_owned(),
             program: self.program.clone(),
@@ -108,26 +152,38 @@ impl Peer {
             user: None,
         };
         let worker = spec.start().await?;
-        #[expect(clippy::cast_possible_truncation, reason = "a count of jobs is small")]
-        let count = (RATE * scale.steady.as_secs_f64()) as i64;
-        let steady = self.fire(count, RATE, scale.steady).await;
-        let burst = self.fire(BURST_SIZE, 0.0, Duration::from_secs(1)).await;
+        let measured = async {
+            #[expect(clippy::cast_possible_truncation, reason = "a count of jobs is small")]
+            let count = (RATE * scale.steady.as_secs_f64()) as i64;
+            let steady = self.fire(&mut settling, count, RATE, scale.steady).await?;
+            let mut bursts = Vec::new();
+            for _ in 0..BURSTS {
+                bursts.push(self.fire(&mut settling, BURST_SIZE, 0.0, Duration::from_secs(1)).await?.at(1.0));
+            }
+            Ok(Beside { name: self.name, steady, burst: Times::of(bursts) })
+        };
+        let measured: anyhow::Result<Beside> = measured.await;
         worker.stop().await;
-        Ok(Beside { name: self.name, steady: steady?, burst: burst? })
+        measured.with_context(|| format!("the log of {} ends:\n{}", self.name, tail(&self.log)))
     }
 
-    async fn fire(&mut self, count: i64, rate: f64, lasts: Duration) -> anyhow::Result<Times> {
+    async fn fire(
+        &mut self,
+        settling: &mut PgConnection,
+        count: i64,
+        rate: f64,
+        lasts: Duration,
+    ) -> anyhow::Result<Times> {
         execute(&mut self.database, "truncate effect".into()).await?;
-        // Time enough to write them down, and to come to rest after it.
-        let start = local::now() + TimeDelta::seconds(20);
+        let start = local::now() + LEAD;
         let numbers = [start.timestamp_millis().to_string(), count.to_string(), rate.to_string()];
         self.run(&["due", "--start", &numbers[0], "--count", &numbers[1], "--rate", &numbers[2]]).await?;
-        execute(&mut self.database, "vacuum analyze".into()).await?;
+        fill::settle(settling).await?;
+        anyhow::ensure!(local::now() < start, "{} takes too long to write its jobs down", self.name);
         self.all(count, start + TimeDelta::from_std(lasts)?).await
     }
 
     async fn all(&mut self, count: i64, until: DateTime<Utc>) -> anyhow::Result<Times> {
-        anyhow::ensure!(local::now() < until, "{} takes too long to write its jobs down", self.name);
         loop {
             local::pause(Duration::from_millis(500)).await;
             if local::now() < until {

@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use std::path::Path;
+
+use anyhow::Context as _;
 use serde::Serialize;
+use serde_json::json;
 
 /// A figure beside its limit and its peers, of the same run.
 #[derive(Debug, Serialize)]
@@ -73,7 +77,8 @@ impl Figure {
             Goal::AtMost(most) => self.ours <= most,
             Goal::OfLimit(part) => self.of_limit()? >= part,
             Goal::TimesBetter(times, most) => {
-                self.ours <= most && self.times_better().is_none_or(|ratio| ratio >= times)
+                let ratio = self.times_better()?;
+                self.ours <= most && ratio >= times
             }
         })
     }
@@ -114,7 +119,7 @@ fn number(value: f64) -> String {
 }
 
 /// All of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub struct Report {
     /// Where, when, with which versions and settings, from which seed.
     pub of: BTreeMap<String, String>,
@@ -123,6 +128,23 @@ pub struct Report {
 }
 
 impl Report {
+    /// Takes them in; writes all that there is by now as JSON.
+    pub fn add(&mut self, figures: Vec<Figure>, json: &Path) -> anyhow::Result<()> {
+        self.figures.extend(figures);
+        let figures = self.figures.iter().map(|figure| {
+            let mut shown = serde_json::to_value(figure)?;
+            shown["of_limit"] = json!(figure.of_limit());
+            shown["times_better"] = json!(figure.times_better());
+            shown["reached"] = json!(figure.reached());
+            Ok(shown)
+        });
+        let all = json!({ "of": self.of, "figures": figures.collect::<anyhow::Result<Vec<_>>>()? });
+        if let Some(folder) = json.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        std::fs::write(json, serde_json::to_string_pretty(&all)? + "\n").with_context(|| json.display().to_string())
+    }
+
     /// As Markdown.
     pub fn table(&self) -> String {
         let head = ["", "figure", "stored", "Haiqu", "limit", "of it", "peers", "times better", "goal", "reached"];
@@ -130,6 +152,34 @@ impl Report {
         lines.extend(self.figures.iter().map(Figure::line));
         lines.join("\n")
     }
+
+    /// As Markdown: what was measured with several numbers of whistles stored, and the worst of the others beside that with the fewest. It
+    /// is flat when it is worse by a tenth at most. None where all was measured once.
+    pub fn growth(&self) -> Option<String> {
+        let mut grown: Vec<Vec<&Figure>> = Vec::new();
+        for figure in self.figures.iter().filter(|figure| figure.stored.is_some()) {
+            match grown.iter_mut().find(|same| (same[0].workload, &same[0].what) == (figure.workload, &figure.what)) {
+                Some(same) => same.push(figure),
+                None => grown.push(vec![figure]),
+            }
+        }
+        let stored = grown.first().filter(|one| one.len() > 1)?.iter().filter_map(|figure| figure.stored);
+        let head =
+            format!("| | figure | {} | worse | flat |", stored.map(|n| n.to_string()).collect::<Vec<_>>().join(" | "));
+        let mut lines = vec![format!("|{}", "---|".repeat(head.matches('|').count() - 1))];
+        lines.insert(0, head);
+        lines.extend(grown.iter().map(|same| grown_line(same)));
+        Some(lines.join("\n"))
+    }
+}
+
+fn grown_line(same: &[&Figure]) -> String {
+    let first = same[0];
+    let ratio = |other: &&Figure| if first.rate() { first.ours / other.ours } else { other.ours / first.ours };
+    let worse = same[1..].iter().map(ratio).fold(f64::MIN, f64::max);
+    let figures = same.iter().map(|figure| format!("{} {}", number(figure.ours), figure.unit)).collect::<Vec<_>>();
+    let flat = if worse <= 1.1 { "yes" } else { "no" };
+    format!("| {} | {} | {} | {} | {flat} |", first.workload, first.what, figures.join(" | "), number(worse))
 }
 
 /// Sorted times.
@@ -178,6 +228,24 @@ mod tests {
             ..Figure::new("W1", "p99", "ms", ours).goal(Goal::TimesBetter(4.0, 20.0))
         };
         assert_eq!([10.0, 15.0, 25.0].map(|ours| figure(ours).reached()), [Some(true), Some(false), Some(false)]);
+    }
+
+    #[test]
+    fn what_is_worse_by_more_than_a_tenth_has_grown() {
+        let of = |what, unit, ours: [f64; 2]| {
+            [10, 20].into_iter().zip(ours).map(move |(stored, ours)| Figure::new("W2", what, unit, ours).stored(stored))
+        };
+        let figures = of("time", "ms", [1.0, 1.05]).chain(of("rate", "whistles/s", [90.0, 45.0])).collect();
+        let grown = Report { of: BTreeMap::new(), figures }.growth().unwrap();
+        assert_eq!(
+            grown.lines().collect::<Vec<_>>(),
+            [
+                "| | figure | 10 | 20 | worse | flat |",
+                "|---|---|---|---|---|---|",
+                "| W2 | time | 1.00 ms | 1.05 ms | 1.05 | yes |",
+                "| W2 | rate | 90.0 whistles/s | 45.0 whistles/s | 2.00 | no |",
+            ]
+        );
     }
 
     #[test]

@@ -77,7 +77,8 @@ pub async fn install() -> anyhow::Result<Tools> {
     Ok(Tools { postgres, nats: folder.join("bin/nats-server") })
 }
 
-fn fingerprint(text: &str) -> u64 {
+/// Tells what was installed from what would be.
+pub fn fingerprint(text: &str) -> u64 {
     use std::hash::{DefaultHasher, Hash as _, Hasher as _};
     let mut hasher = DefaultHasher::new();
     text.hash(&mut hasher);
