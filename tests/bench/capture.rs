@@ -145,12 +145,12 @@ pub struct Script<'s> {
 }
 
 impl Script<'_> {
-    /// As pgbench reads it. `:n` counts the transactions of one of `:clients` clients.
+    /// As pgbench reads it. `:n` counts transactions of one client.
     pub fn of(&self, transaction: &Transaction) -> String {
         let mut new = BTreeMap::new();
         let mut lines = vec![
             "\\set n :n + 1".to_owned(),
-            format!("\\set due ((:n - 1) * :clients + :client_id + 1) * {}", self.step),
+            format!("\\set due :n * {}", self.step),
             "\\set new (:client_id + 1) * 1000000000000 + :run * 100000000 + :n * 1000".to_owned(),
             "BEGIN;".to_owned(),
         ];

@@ -27,8 +27,6 @@ pub const BURST: i64 = 10_000;
 pub const RATE: f64 = 500.0;
 /// How often they fall due at one instant; the median counts.
 pub const BURSTS: usize = 3;
-/// Connections on which a ladder that is behind fires, and batches are fired under pgbench.
-const FIRING: u32 = 3;
 /// Time enough to write rungs down and to come to rest after it.
 const LEAD: TimeDelta = TimeDelta::seconds(15);
 
@@ -173,7 +171,7 @@ impl Bench {
         steadily(rate, scale.busy, blow).await
     }
 
-    /// What Postgres does a second without us: rungs fired in batches of 100 by as many clients as the ladder has connections; whistles
+    /// What Postgres does a second without us: rungs fired in batches of 100 by one client, which alone takes what it then fires; whistles
     /// blown by as many clients as there are callers.
     async fn limits(&mut self, scale: &Scale) -> anyhow::Result<(f64, f64)> {
         local::progress("the same statements under pgbench");
@@ -193,8 +191,8 @@ impl Bench {
             let scripts = |step, of: &[Transaction]| -> Vec<String> {
                 of.iter().map(|one| Script { stored: &stored, step }.of(one)).collect()
             };
-            let each = Lasts::Transactions(batches / FIRING);
-            let firing = limits::pgbench(&self.stack, &scripts(100, &fired[..1]), FIRING as usize, each).await?;
+            let firing =
+                limits::pgbench(&self.stack, &scripts(100, &fired[..1]), 1, Lasts::Transactions(batches)).await?;
             let done = fill::lateness(&mut self.database, (first + 100, count)).await?.len();
             anyhow::ensure!(i64::try_from(done)? == count, "pgbench fired {done} of {count} rungs");
             let lasts = Lasts::Seconds(scale.busy.as_secs());

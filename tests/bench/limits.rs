@@ -23,7 +23,6 @@ pub async fn pgbench(stack: &Stack, scripts: &[String], clients: usize, lasts: L
     let run = RUNS.fetch_add(1, Ordering::Relaxed);
     let mut pgbench = Command::new(local::tools::install().await?.postgres.join("pgbench"));
     pgbench.args(["--no-vacuum", "--protocol=prepared", "--define=n=0", &format!("--define=run={run}")]);
-    pgbench.arg(format!("--define=clients={clients}"));
     pgbench.args(["--client", &clients.to_string(), "--jobs", &clients.min(2).to_string()]);
     match lasts {
         Lasts::Seconds(seconds) => pgbench.args(["--time", &seconds.to_string()]),

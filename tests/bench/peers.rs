@@ -158,7 +158,9 @@ impl Peer {
             let steady = self.fire(&mut settling, count, RATE, scale.steady).await?;
             let mut bursts = Vec::new();
             for _ in 0..BURSTS {
-                bursts.push(self.fire(&mut settling, BURST_SIZE, 0.0, Duration::from_secs(1)).await?.at(1.0));
+                let burst = self.fire(&mut settling, BURST_SIZE, 0.0, Duration::from_secs(1)).await;
+                // A peer that does not come to an end is a figure too, and must not cost us all others.
+                bursts.push(burst.map_or_else(|error| never(&error), |times| times.at(1.0)));
             }
             Ok(Beside { name: self.name, steady, burst: Times::of(bursts) })
         };
@@ -207,4 +209,9 @@ impl Peer {
         command.args(&self.args).args(args).env("DATABASE_URL", &self.url);
         tools::run(&mut command, self.name).await.with_context(|| args.join(" "))
     }
+}
+
+fn never(error: &anyhow::Error) -> f64 {
+    local::progress(&format!("{error:#}"));
+    f64::INFINITY
 }

@@ -112,6 +112,7 @@ impl Figure {
 /// Enough digits to compare, and no more.
 fn number(value: f64) -> String {
     match value.abs() {
+        f64::INFINITY => "without end".to_owned(),
         100.0.. => format!("{value:.0}"),
         10.0.. => format!("{value:.1}"),
         _ => format!("{value:.2}"),
