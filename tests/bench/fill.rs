@@ -15,13 +15,13 @@ const DUE_AREA: &str = "150302999";
 
 /// Ids by kind (1 whistle, 2 assignment, 3 ladder, 4 effect, 5 request, 6 grievance) and number. Version 7, so that numbers are
 /// times. And many of them at once, and ids that nobody has yet, for pgbench.
-const ID: &str = "create function bench_id(kind int, n bigint) returns uuid language sql immutable as $$
+const ID: &str = "create or replace function bench_id(kind int, n bigint) returns uuid language sql immutable as $$
     select (lpad(to_hex(1700000000000 + n), 12, '0') || '7' || lpad(to_hex(kind), 3, '0') || '8000' || lpad(to_hex(n), 12, '0'))::uuid
 $$;
-create function bench_ids(kind int, numbers bigint[], further bigint) returns uuid[] language sql immutable as $$
+create or replace function bench_ids(kind int, numbers bigint[], further bigint) returns uuid[] language sql immutable as $$
     select array_agg(bench_id(kind, number + further) order by place) from unnest(numbers) with ordinality one (number, place)
 $$;
-create function bench_new(numbers bigint[], further bigint) returns uuid[] language sql immutable as $$
+create or replace function bench_new(numbers bigint[], further bigint) returns uuid[] language sql immutable as $$
     select array_agg(lpad(to_hex(number + further), 32, '0')::uuid order by place)
     from unnest(numbers) with ordinality one (number, place)
 $$";
@@ -99,9 +99,7 @@ pub async fn store_elsewhere(stack: &Stack, from: i64, to: i64) -> anyhow::Resul
     for (service, statements) in ELSEWHERE {
         let mut connection = superuser(stack, service).await?;
         run(&mut connection, "set session_replication_role = replica").await?;
-        if from == 0 {
-            run(&mut connection, ID).await?;
-        }
+        run(&mut connection, ID).await?;
         for statement in statements {
             sqlx::query(*statement).bind(from).bind(to).execute(&mut connection).await.context(*statement)?;
         }
