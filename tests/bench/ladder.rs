@@ -22,13 +22,37 @@ use crate::{Scale, fill, limits, peers};
 /// Callers at once in W2.
 const CALLERS: usize = 64;
 /// Rungs that fall due at one instant in W1.
-pub const BURST: i64 = 10_000;
+const BURST: i64 = 10_000;
 /// Rungs that fall due a second.
-pub const RATE: f64 = 500.0;
+const RATE: f64 = 500.0;
 /// How often they fall due at one instant; the median counts.
 pub const BURSTS: usize = 3;
-/// Time enough to write rungs down and to come to rest after it.
-const LEAD: TimeDelta = TimeDelta::seconds(15);
+
+/// Rungs, or a peer's jobs, that fall due.
+pub struct Load {
+    /// How many.
+    pub count: i64,
+    /// As many of them a second; at one instant if zero.
+    pub rate: f64,
+    /// Until the last is due.
+    pub lasts: Duration,
+    /// Time enough to write them down and to come to rest after it.
+    pub lead: TimeDelta,
+}
+
+impl Load {
+    /// So many a second.
+    pub fn steady(scale: &Scale) -> Load {
+        #[expect(clippy::cast_possible_truncation, reason = "a count of rungs is small")]
+        let count = (RATE * scale.steady.as_secs_f64()) as i64;
+        Load { count, rate: RATE, lasts: scale.steady, lead: scale.lead }
+    }
+
+    /// Many at one instant.
+    pub fn burst(scale: &Scale) -> Load {
+        Load { count: BURST, rate: 0.0, lasts: Duration::from_secs(1), lead: scale.lead }
+    }
+}
 
 /// Dispatch, its past, and who blows.
 struct Bench {
@@ -112,23 +136,22 @@ impl Bench {
     /// How late rungs are committed: so many a second; and the last of many that are due at one instant, each time.
     async fn rungs(&mut self, scale: &Scale) -> anyhow::Result<(Times, Times)> {
         local::progress("W1: rungs fall due");
-        #[expect(clippy::cast_possible_truncation, reason = "a count of rungs is small")]
-        let count = (RATE * scale.steady.as_secs_f64()) as i64;
-        let steady = self.fire(count, RATE, scale.steady).await?;
+        let steady = self.fire(&Load::steady(scale)).await?;
         let mut bursts = Vec::new();
         for _ in 0..BURSTS {
-            bursts.push(self.fire(BURST, 0.0, Duration::from_secs(1)).await?.at(1.0));
+            bursts.push(self.fire(&Load::burst(scale)).await?.at(1.0));
         }
         Ok((steady, Times::of(bursts)))
     }
 
-    async fn fire(&mut self, count: i64, rate: f64, lasts: Duration) -> anyhow::Result<Times> {
+    async fn fire(&mut self, load: &Load) -> anyhow::Result<Times> {
+        let Load { count, rate, lasts, lead } = *load;
         let first = self.next;
         self.next += count;
-        let start = local::now() + LEAD;
+        let start = local::now() + lead;
         fill::due(&mut self.database, self.people.units(), (first, count), start, rate).await?;
         fill::settle(&mut self.database).await?;
-        anyhow::ensure!(local::now() < start, "it took longer than {LEAD} to write down what falls due");
+        anyhow::ensure!(local::now() < start, "it took longer than {lead} to write down what falls due");
         let until = start + TimeDelta::from_std(lasts)?;
         loop {
             local::pause(Duration::from_millis(500)).await;

@@ -20,6 +20,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use clap::{Parser, ValueEnum};
 use local::servers::{Given, Servers};
 use report::Report;
@@ -62,6 +63,8 @@ const SEED: u64 = 1;
 struct Scale {
     /// Whistles stored, one figure for each.
     stored: Vec<i64>,
+    /// How long before what falls due is written down.
+    lead: TimeDelta,
     /// How long rungs fall due.
     steady: Duration,
     /// How long whistles are blown.
@@ -84,6 +87,7 @@ impl Scale {
         match arguments.quick {
             true => Scale {
                 stored: vec![10_000],
+                lead: TimeDelta::seconds(10),
                 steady: seconds(10),
                 busy: seconds(8),
                 idle: seconds(10),
@@ -94,6 +98,7 @@ impl Scale {
             },
             false => Scale {
                 stored: vec![10_000, 100_000, 1_000_000],
+                lead: TimeDelta::seconds(30),
                 steady: seconds(60),
                 busy: seconds(20),
                 idle: seconds(60),

@@ -12,7 +12,7 @@ use local::tools;
 use sqlx::{Connection as _, PgConnection};
 use tokio::process::Command;
 
-use crate::ladder::{BURST as BURST_SIZE, BURSTS, RATE};
+use crate::ladder::{BURSTS, Load};
 use crate::report::{Figure, Times};
 use crate::{Scale, fill};
 
@@ -37,9 +37,6 @@ const FILES: [(&str, &str); 8] = [
     ("awa/Cargo.lock", include_str!("peers/awa/Cargo.lock")),
     ("awa/src/main.rs", include_str!("peers/awa/src/main.rs")),
 ];
-/// Time enough to write jobs down, and to come to rest after it.
-const LEAD: TimeDelta = TimeDelta::seconds(30);
-
 /// A peer's figures.
 pub struct Beside {
     name: &'static str,
@@ -50,7 +47,7 @@ pub struct Beside {
 /// All peers, one after the other.
 pub async fn measure(servers: &Servers, folder: &Path, scale: &Scale) -> anyhow::Result<Vec<Beside>> {
     let mut all = Vec::new();
-    for name in ["graphile-worker", "pg-boss", "awa"] {
+    for name in ["graphile-worker", "pg-boss", "awa", "awa-canonical"] {
         local::progress(&format!("W1: the same due times with {name}"));
         all.push(Peer::new(servers, folder, name).await?.measure(servers, scale).await?);
     }
@@ -129,6 +126,7 @@ impl Peer {
         execute(&mut database, "create table effect (id bigint primary key, due timestamptz not null)".into()).await?;
         let (program, args) = match name {
             "awa" => (folder.join("awa/target/release/awa-peer"), Vec::new()),
+            "awa-canonical" => (folder.join("awa/target/release/awa-peer"), vec!["--canonical".to_owned()]),
             script => (
                 folder.join("node_modules/.bin/node"),
                 vec![folder.join(format!("{script}.mjs")).display().to_string()],
@@ -153,13 +151,11 @@ impl Peer {
         };
         let worker = spec.start().await?;
         let measured = async {
-            #[expect(clippy::cast_possible_truncation, reason = "a count of jobs is small")]
-            let count = (RATE * scale.steady.as_secs_f64()) as i64;
-            let steady = self.fire(&mut settling, count, RATE, scale.steady).await?;
+            let steady = self.fire(&mut settling, &Load::steady(scale)).await?;
             let mut bursts = Vec::new();
-            for _ in 0..BURSTS {
-                let burst = self.fire(&mut settling, BURST_SIZE, 0.0, Duration::from_secs(1)).await;
-                // A peer that does not come to an end is a figure too, and must not cost us all others.
+            // A peer that does not come to an end is a figure too, and must not cost us all others; nor is it asked again.
+            while bursts.len() < BURSTS && !bursts.contains(&f64::INFINITY) {
+                let burst = self.fire(&mut settling, &Load::burst(scale)).await;
                 bursts.push(burst.map_or_else(|error| never(&error), |times| times.at(1.0)));
             }
             Ok(Beside { name: self.name, steady, burst: Times::of(bursts) })
@@ -169,15 +165,10 @@ impl Peer {
         measured.with_context(|| format!("the log of {} ends:\n{}", self.name, tail(&self.log)))
     }
 
-    async fn fire(
-        &mut self,
-        settling: &mut PgConnection,
-        count: i64,
-        rate: f64,
-        lasts: Duration,
-    ) -> anyhow::Result<Times> {
+    async fn fire(&mut self, settling: &mut PgConnection, load: &Load) -> anyhow::Result<Times> {
+        let Load { count, rate, lasts, lead } = *load;
         execute(&mut self.database, "truncate effect".into()).await?;
-        let start = local::now() + LEAD;
+        let start = local::now() + lead;
         let numbers = [start.timestamp_millis().to_string(), count.to_string(), rate.to_string()];
         self.run(&["due", "--start", &numbers[0], "--count", &numbers[1], "--rate", &numbers[2]]).await?;
         fill::settle(settling).await?;

@@ -28,6 +28,7 @@ await main({
       {
         pollingIntervalSeconds: 0.5, // the least that pg-boss takes
         batchSize: 500,
+        localConcurrency: 4, // as many polls and batches side by side
         burstWhenBatchFull: true, // no wait after a full batch
         transactional: true, // the handler's insert commits with the batch's completion
       },

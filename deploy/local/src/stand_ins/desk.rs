@@ -10,8 +10,8 @@ use uuid::Uuid;
 use super::{Kind, Ledger, Seen};
 use crate::issuer::{Issuer, Person};
 
-/// How often the desk is looked at.
-const LOOKS: Duration = Duration::from_millis(100);
+/// How often the desk is looked at; more often than people would, but no load to speak of.
+const LOOKS: Duration = Duration::from_millis(250);
 
 /// Works until the process ends. `notifications` are the replicas' addresses.
 pub fn start(ledger: Ledger, issuer: &Issuer, notifications: Vec<String>) -> anyhow::Result<()> {

@@ -1,10 +1,10 @@
-//! The peer "awa".
+//! The peer "awa", with either of its storages.
 
 use std::error::Error;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use awa::model::insert::params_with;
+use awa::model::insert::{insert_many_copy_from_pool, params_with};
 use awa::model::migrations;
 use awa::{Client, InsertOpts, JobArgs, JobError, JobResult, QueueConfig, QueueStorage};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -38,35 +38,38 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<()> {
-    let args: Vec<String> = std::env::args().skip(1).collect();
+    let mut args: Vec<String> = std::env::args().skip(1).collect();
+    // Its storage of before 0.6, in place of the queue storage that is the default since.
+    let canonical = args.first().is_some_and(|arg| arg == "--canonical");
+    args.drain(..usize::from(canonical));
     let url = std::env::var("DATABASE_URL").map_err(|_| "DATABASE_URL is not set")?;
     // Handlers share the pool with the runtime, so each gets a connection, and the runtime the rest.
-    let pool = PgPoolOptions::new()
-        .max_connections(WORKERS + 14)
-        .connect(&url)
-        .await?;
+    let pool = PgPoolOptions::new().max_connections(WORKERS + 14).connect(&url).await?;
 
     match args.first().map(String::as_str) {
         Some("prepare") => {
             let pending: i64 = option(&args, "--pending")?;
             let due = Utc::now() + TimeDelta::days(1);
             migrations::run(&pool).await?;
-            let storage = storage()?;
-            storage.install(&pool).await?;
+            let storage = storage(canonical)?;
+            if let Some(storage) = &storage {
+                storage.install(&pool).await?;
+            }
             // Negative ids, so that a pending job could never be taken for one of `due`.
             let jobs = (1..=pending).map(|i| Effect { id: -i, due });
-            enqueue(&pool, &storage, jobs).await?;
+            enqueue(&pool, storage.as_ref(), jobs).await?;
             println!("prepared {pending}");
         }
         Some("due") => {
             let (start, count) = (option(&args, "--start")?, option(&args, "--count")?);
-            enqueue(&pool, &storage()?, due(start, count, option(&args, "--rate")?)?).await?;
+            let due = due(start, count, option(&args, "--rate")?)?;
+            enqueue(&pool, storage(canonical)?.as_ref(), due).await?;
             println!("enqueued {count}");
         }
-        Some("work") => work(pool).await?,
+        Some("work") => work(pool, canonical).await?,
         _ => {
             let usage = "prepare --pending N | due --start EPOCH_MS --count N --rate R | work";
-            return Err(format!("usage: {usage}").into());
+            return Err(format!("usage: [--canonical] {usage}").into());
         }
     }
     Ok(())
@@ -90,37 +93,35 @@ where
     Ok(value.parse().map_err(|error| format!("{name}: {error}"))?)
 }
 
-fn storage() -> Result<QueueStorage> {
-    Ok(QueueStorage::new(Default::default())?)
+fn storage(canonical: bool) -> Result<Option<QueueStorage>> {
+    Ok(match canonical {
+        true => None,
+        false => Some(QueueStorage::new(Default::default())?),
+    })
 }
 
-/// Awa's bulk path for producers: COPY straight into its storage.
-async fn enqueue(
-    pool: &PgPool,
-    storage: &QueueStorage,
-    mut jobs: impl Iterator<Item = Effect>,
-) -> Result<()> {
+/// Awa's bulk path for producers: COPY, straight into the queue storage or through a staging table.
+async fn enqueue(pool: &PgPool, storage: Option<&QueueStorage>, mut jobs: impl Iterator<Item = Effect>) -> Result<()> {
     loop {
         let batch = jobs
             .by_ref()
             .take(BATCH)
             .map(|job| {
-                let opts = InsertOpts {
-                    queue: QUEUE.into(),
-                    run_at: Some(job.due),
-                    ..Default::default()
-                };
+                let opts = InsertOpts { queue: QUEUE.into(), run_at: Some(job.due), ..Default::default() };
                 params_with(&job, opts)
             })
             .collect::<Result<Vec<_>, _>>()?;
         if batch.is_empty() {
             return Ok(());
         }
-        storage.enqueue_params_copy(pool, &batch).await?;
+        match storage {
+            Some(storage) => drop(storage.enqueue_params_copy(pool, &batch).await?),
+            None => drop(insert_many_copy_from_pool(pool, &batch).await?),
+        }
     }
 }
 
-async fn work(pool: PgPool) -> Result<()> {
+async fn work(pool: PgPool, canonical: bool) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let config = QueueConfig {
         max_workers: WORKERS,
@@ -129,7 +130,12 @@ async fn work(pool: PgPool) -> Result<()> {
         ..Default::default()
     };
     let effects = pool.clone();
-    let client = Client::builder(pool)
+    let builder = Client::builder(pool);
+    let builder = match canonical {
+        true => builder.canonical_storage(),
+        false => builder,
+    };
+    let client = builder
         .queue(QUEUE, config)
         // A job of the future waits for the next promotion, so this bounds its lateness.
         .promote_interval(Duration::from_millis(25))
