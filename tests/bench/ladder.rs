@@ -70,6 +70,11 @@ pub async fn measure(scale: &Scale, peers: Option<&Path>) -> anyhow::Result<Vec<
     let people = Arc::new(People::enter(&stack, 1).await?);
     let database = fill::open(&stack).await?;
     let mut bench = Bench { stack, people, database, next: fill::DUE };
+    // What comes first in a new process on a new server is slow for once, which is not to be mistaken for growth.
+    local::progress("W1 and W2: warming up");
+    bench.fire(&Load::burst(scale)).await?;
+    bench.whistles(scale).await?;
+    bench.rest().await?;
     let (mut figures, mut stored) = (Vec::new(), 0);
     for to in &scale.stored {
         fill::store(&mut bench.database, bench.people.units(), stored, *to).await?;

@@ -172,14 +172,24 @@ async fn machine() -> anyhow::Result<BTreeMap<String, String>> {
     note("machine", format!("{cores} cores, {}", model.map_or("unknown", |(_, model)| model)));
     let memory = std::fs::read_to_string("/proc/meminfo")?;
     note("memory", memory.lines().next().unwrap_or_default().replace("MemTotal:", "").trim().to_owned());
-    note("peers", peers::versions()?);
+    for (name, does) in peers::described()? {
+        note(&format!("peer {name}"), does);
+    }
     note("seed", SEED.to_string());
-    note("kernel", std::fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned());
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    note("kernel", kernel.split('-').next().unwrap_or_default().trim().to_owned());
+    note("sessions", "random_page_cost 1.1; plan_cache_mode force_generic_plan for Haiqu and pgbench".into());
     note("date", local::now().to_rfc3339());
     note("command", std::env::args().skip(1).fold("cargo bench-system".into(), |all, one| format!("{all} {one}")));
     let mut git = tokio::process::Command::new("git");
     let commit = git.args(["describe", "--always", "--dirty", "--exclude=*"]).output().await?;
     note("commit", String::from_utf8_lossy(&commit.stdout).trim().to_owned());
+    settings(&mut note).await?;
+    Ok(of)
+}
+
+/// The servers' versions and settings.
+async fn settings(note: &mut impl FnMut(&str, String)) -> anyhow::Result<()> {
     let servers = Servers::start(&Given::default()).await?;
     let mut connection = servers.superuser("postgres").await?;
     for setting in [
@@ -189,6 +199,7 @@ async fn machine() -> anyhow::Result<BTreeMap<String, String>> {
         "full_page_writes",
         "track_commit_timestamp",
         "autovacuum",
+        "autovacuum_naptime",
         "shared_buffers",
         "max_wal_size",
     ] {
@@ -200,5 +211,5 @@ async fn machine() -> anyhow::Result<BTreeMap<String, String>> {
     note("nats", nats.server_info().version);
     drop(connection);
     servers.stop().await;
-    Ok(of)
+    Ok(())
 }

@@ -1,5 +1,5 @@
-//! W3: from the call to "the gateway accepted SMS 1", through all services; and how long facts take from their commit to their last
-//! hearer's.
+//! W3: from the call to "the gateway accepted SMS 1", through all services; and how long facts that somebody hears take from
+//! their statement to the commit of their last hearer.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,8 +24,8 @@ use crate::{Scale, fill};
 const RATE: f64 = 200.0;
 /// Whistles a second that state a thousand facts a second.
 const CROWDED: f64 = 260.0;
-/// So long before it is measured: no server that is in use has plans that were made for empty tables.
-const WARM: Duration = Duration::from_secs(2);
+/// So long before it is measured: no server that is in use has plans that were made for empty tables, or has just started.
+const WARM: Duration = Duration::from_secs(10);
 
 /// At every scale.
 pub async fn measure(scale: &Scale) -> anyhow::Result<Vec<Figure>> {
