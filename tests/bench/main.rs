@@ -1,5 +1,5 @@
-//! `cargo bench-system`: an alias in `.cargo/config.toml`. Workloads beside their limits and their peers, measured in one run on one
-//! Postgres server: durability is never switched off. Figures are printed and decide nothing.
+//! `cargo bench-system`: an alias in `.cargo/config.toml`. Workloads beside their limits and their peers, in one run; each workload, its
+//! limit and its peers on the same Postgres server, and durability is never switched off. Figures are printed and decide nothing.
 
 mod blowing;
 mod capture;
@@ -71,7 +71,7 @@ struct Scale {
     busy: Duration,
     /// How long services idle.
     idle: Duration,
-    /// Batches of 100 rungs that pgbench fires, as many on each of its connections.
+    /// Batches of 100 rungs that pgbench fires.
     batches: u32,
     /// Facts to catch up with.
     facts: i32,
