@@ -180,7 +180,7 @@ pub async fn save(
     let fired: Vec<_> = events.iter().filter_map(fired_of).collect();
     fire(tx, &fired, &[], &before.policy).await?;
     for event in events {
-        apply(tx, event, now).await?;
+        apply(tx, event, &before.policy, now).await?;
     }
     for (was, share) in before.whistle.assignments.iter().zip(&after.assignments) {
         let step = Step::of(share.id, events);
@@ -195,9 +195,9 @@ pub async fn save(
     Ok(Loaded { whistle: after.clone(), version, ..before.clone() })
 }
 
-async fn apply(tx: &mut PgConnection, event: &Event, now: Timestamp) -> sqlx::Result<()> {
+async fn apply(tx: &mut PgConnection, event: &Event, policy: &Policy, now: Timestamp) -> sqlx::Result<()> {
     match event {
-        Event::Started(assignment, ladder) => start(tx, &[(*assignment, ladder)]).await?,
+        Event::Started(assignment, ladder) => start(tx, &[(*assignment, ladder)], &[], policy).await?,
         Event::Stopped(_, ladder) => {
             sqlx::query!("update ladder set stopped_at = $2 where id = $1", ladder.0, now).execute(tx).await?;
         }
@@ -269,42 +269,43 @@ async fn save_share(tx: &mut PgConnection, share: &Assignment, step: Step, now: 
     Ok(())
 }
 
-/// Writes ladders that start, with their rungs.
-pub async fn start(tx: &mut PgConnection, ladders: &[(AssignmentId, &Ladder)]) -> sqlx::Result<()> {
-    let (mut ids, mut assignments, mut kinds, mut generations, mut starts) = (vec![], vec![], vec![], vec![], vec![]);
-    let (mut of, mut numbers, mut dues, mut cards) = (vec![], vec![], vec![], vec![]);
-    for (assignment, ladder) in ladders {
-        ids.push(ladder.id.0);
-        assignments.push(assignment.0);
-        kinds.push(ladder.kind.word().to_owned());
-        generations.push(ladder.generation);
-        starts.push(ladder.started_at);
-        for rung in &ladder.rungs {
-            of.push(ladder.id.0);
-            numbers.push(rung.number);
-            dues.push(rung.due_at);
-            cards.push(rung.card.map(|card| card.word().to_owned()));
-        }
-    }
+/// Writes ladders that start, with their rungs, of which these fire at once.
+pub async fn start(
+    tx: &mut PgConnection,
+    ladders: &[(AssignmentId, &Ladder)],
+    fired: &[(AssignmentId, &Fired)],
+    policy: &Policy,
+) -> sqlx::Result<()> {
+    let rungs: Vec<_> = ladders.iter().flat_map(|(_, own)| own.rungs.iter().map(|rung| (own.id.0, rung))).collect();
     sqlx::query!(
         "with started as (
              insert into ladder (id, assignment_id, kind, generation, started_at)
-             select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::int[], $5::timestamptz[]))
-         insert into rung (ladder_id, number, due_at, card)
-         select * from unnest($6::uuid[], $7::int[], $8::timestamptz[], $9::text[])",
-        &ids,
-        &assignments,
-        &kinds,
-        &generations,
-        &starts,
-        &of,
-        &numbers,
-        &dues,
-        &cards as &[Option<String>]
+             select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::int[], $5::timestamptz[])),
+         asked as (insert into firing (ladder_id, rung, effects) select * from unnest($11::uuid[], $12::int[], $13::jsonb[]))
+         insert into rung (ladder_id, number, due_at, fired_at, card)
+         select * from unnest($6::uuid[], $7::int[], $8::timestamptz[], $9::timestamptz[], $10::text[])",
+        &column(ladders, |(_, own)| own.id.0),
+        &column(ladders, |(assignment, _)| assignment.0),
+        &column(ladders, |(_, own)| own.kind.word().to_owned()),
+        &column(ladders, |(_, own)| own.generation),
+        &column(ladders, |(_, own)| own.started_at),
+        &column(&rungs, |(ladder, _)| *ladder),
+        &column(&rungs, |(_, rung)| rung.number),
+        &column(&rungs, |(_, rung)| rung.due_at),
+        &column(&rungs, |(_, rung)| rung.fired_at) as &[Option<Timestamp>],
+        &column(&rungs, |(_, rung)| rung.card.map(|card| card.word().to_owned())) as &[Option<String>],
+        &column(fired, |(_, one)| one.ladder.0),
+        &column(fired, |(_, one)| one.rung.number),
+        &column(fired, |(assignment, one)| asked(*assignment, one, policy)) as &[Json<Vec<Asked>>]
     )
     .execute(tx)
     .await?;
     Ok(())
+}
+
+/// A column of what is written down.
+fn column<T, V>(of: &[T], value: impl Fn(&T) -> V) -> Vec<V> {
+    of.iter().map(value).collect()
 }
 
 /// Writes rungs that fire, once each, with what they ask for, and when these assignments are due next. A rung that fired already is an
@@ -318,13 +319,6 @@ pub async fn fire(
     if fired.is_empty() && next.is_empty() {
         return Ok(());
     }
-    let (ladders, numbers): (Vec<_>, Vec<_>) = fired.iter().map(|(_, one)| (one.ladder.0, one.rung.number)).unzip();
-    let (times, faults): (Vec<_>, Vec<_>) =
-        fired.iter().map(|(_, one)| (one.rung.fired_at, one.rung.platform_fault)).unzip();
-    let asked =
-        |(assignment, one): &(AssignmentId, &Fired)| one.effects(*assignment, policy).iter().map(asked).collect();
-    let effects: Vec<Json<Vec<Asked>>> = fired.iter().map(|one| Json(asked(one))).collect();
-    let (assignments, next_dues): (Vec<Uuid>, Vec<_>) = next.iter().map(|(id, due)| (id.0, *due)).unzip();
     let written = sqlx::query_scalar!(
         r#"with fired as (update rung set fired_at = fired.at, platform_fault = fired.fault
                from unnest($1::uuid[], $2::int[], $3::timestamptz[], $4::bool[]) as fired (ladder_id, number, at, fault)
@@ -336,13 +330,13 @@ pub async fn fire(
            moved as (update assignment set next_due_at = next.due_at
                from unnest($6::uuid[], $7::timestamptz[]) as next (id, due_at) where assignment.id = next.id)
            select count(*) as "count!" from fired"#,
-        &ladders,
-        &numbers,
-        &times as &[Option<Timestamp>],
-        &faults,
-        &effects as &[Json<Vec<Asked>>],
-        &assignments,
-        &next_dues as &[Option<Timestamp>]
+        &column(fired, |(_, one)| one.ladder.0),
+        &column(fired, |(_, one)| one.rung.number),
+        &column(fired, |(_, one)| one.rung.fired_at) as &[Option<Timestamp>],
+        &column(fired, |(_, one)| one.rung.platform_fault),
+        &column(fired, |(assignment, one)| asked(*assignment, one, policy)) as &[Json<Vec<Asked>>],
+        &column(next, |(id, _)| id.0),
+        &column(next, |(_, due)| *due) as &[Option<Timestamp>]
     );
     let written = usize::try_from(written.fetch_one(tx).await?);
     if written == Ok(fired.len()) { Ok(()) } else { Err(Error::FiredAlready) }
@@ -356,8 +350,14 @@ struct Asked {
     target: &'static str,
 }
 
-fn asked(effect: &Effect) -> Asked {
-    Asked { id: effect.id, kind: effect.action.kind().word(), target: effect.action.target().word() }
+/// What a rung that fires asks for.
+fn asked(assignment: AssignmentId, fired: &Fired, policy: &Policy) -> Json<Vec<Asked>> {
+    let asked = |effect: Effect| Asked {
+        id: effect.id,
+        kind: effect.action.kind().word(),
+        target: effect.action.target().word(),
+    };
+    Json(fired.effects(assignment, policy).into_iter().map(asked).collect())
 }
 
 fn fired_of(event: &Event) -> Option<(AssignmentId, &Fired)> {

@@ -56,9 +56,7 @@ pub async fn blow(tx: &mut PgConnection, caller: &Caller, blow: Blow) -> Result<
         return Err(invalid("handle_by".into(), "must be in the future"));
     }
     let (loaded, fired) = started(&blow, now, &policy);
-    insert(tx, &blow, &loaded).await?;
-    let rungs: Vec<_> = fired.iter().map(|(id, fired)| (*id, fired)).collect();
-    store::fire(tx, &rungs, &[], &policy).await?;
+    insert(tx, &blow, &loaded, &fired).await?;
     let mut facts = vec![announcements::blown(&loaded)];
     let events = fired.into_iter().map(|(id, fired)| Event::Fired(id, fired));
     facts.extend(events.filter_map(|event| announcements::of(&event, &loaded, now)));
@@ -108,13 +106,38 @@ fn started(blow: &Blow, now: Timestamp, policy: &Policy) -> (Loaded, Vec<(Assign
     (Loaded { whistle, grievance, area, matter, policy: policy.clone(), version: 1, now }, fired)
 }
 
-async fn insert(tx: &mut PgConnection, blow: &Blow, loaded: &Loaded) -> Result<(), Error> {
+async fn insert(
+    tx: &mut PgConnection,
+    blow: &Blow,
+    loaded: &Loaded,
+    fired: &[(AssignmentId, Fired)],
+) -> Result<(), Error> {
+    whistle(tx, blow, loaded).await?;
+    let shares = &loaded.whistle.assignments;
+    let ladders: Vec<_> = shares.iter().flat_map(|share| share.ladders.iter().map(|own| (share.id, own))).collect();
+    let fired: Vec<_> = fired.iter().map(|(id, fired)| (*id, fired)).collect();
+    Ok(store::start(tx, &ladders, &fired, &loaded.policy).await?)
+}
+
+/// With every unit's share; nothing when the grievance has an open whistle already.
+async fn whistle(tx: &mut PgConnection, blow: &Blow, loaded: &Loaded) -> Result<(), Error> {
     let whistle = &loaded.whistle;
+    let (mut ids, mut units, mut roles, mut dues) = (vec![], vec![], vec![], vec![]);
+    for share in &whistle.assignments {
+        ids.push(share.id.0);
+        units.push(share.unit.0);
+        roles.push(share.role.word().to_owned());
+        dues.push(share.next_due());
+    }
     let inserted = sqlx::query!(
-        "insert into whistle (id, grievance_id, area, matter, title, place, difficulty, state, blown_at, policy_version,
-                              handle_by, version)
-         values ($1, $2, $3, $4, $5, $6, $7, 'open', $8, $9, $10, 1)
-         on conflict (grievance_id, area) where state = 'open' do nothing",
+        "with blown as (
+             insert into whistle (id, grievance_id, area, matter, title, place, difficulty, state, blown_at, policy_version,
+                                  handle_by, version)
+             values ($1, $2, $3, $4, $5, $6, $7, 'open', $8, $9, $10, 1)
+             on conflict (grievance_id, area) where state = 'open' do nothing returning id)
+         insert into assignment (id, whistle_id, unit_id, role, state, next_due_at)
+         select share.id, blown.id, unit_id, role, 'whistled', due_at from blown,
+             unnest($11::uuid[], $12::uuid[], $13::text[], $14::timestamptz[]) as share (id, unit_id, role, due_at)",
         whistle.id.0,
         loaded.grievance.0,
         loaded.area,
@@ -124,36 +147,14 @@ async fn insert(tx: &mut PgConnection, blow: &Blow, loaded: &Loaded) -> Result<(
         blow.difficulty.word(),
         whistle.blown_at,
         loaded.policy.version,
-        whistle.handle_by
-    );
-    if inserted.execute(&mut *tx).await?.rows_affected() != 1 {
-        return Err(Error::OpenAlready(loaded.grievance));
-    }
-    shares(tx, whistle).await?;
-    let ladders: Vec<_> =
-        whistle.assignments.iter().flat_map(|share| share.ladders.iter().map(|l| (share.id, l))).collect();
-    Ok(store::start(tx, &ladders).await?)
-}
-
-async fn shares(tx: &mut PgConnection, whistle: &Whistle) -> sqlx::Result<()> {
-    let (mut ids, mut units, mut roles, mut dues) = (vec![], vec![], vec![], vec![]);
-    for share in &whistle.assignments {
-        ids.push(share.id.0);
-        units.push(share.unit.0);
-        roles.push(share.role.word().to_owned());
-        dues.push(share.next_due());
-    }
-    sqlx::query!(
-        "insert into assignment (id, whistle_id, unit_id, role, state, next_due_at)
-         select id, $1, unit_id, role, 'whistled', due_at
-         from unnest($2::uuid[], $3::uuid[], $4::text[], $5::timestamptz[]) as share (id, unit_id, role, due_at)",
-        whistle.id.0,
+        whistle.handle_by,
         &ids,
         &units,
         &roles,
         &dues as &[Option<Timestamp>]
-    )
-    .execute(&mut *tx)
-    .await?;
-    Ok(())
+    );
+    match inserted.execute(tx).await?.rows_affected() {
+        0 => Err(Error::OpenAlready(loaded.grievance)),
+        _ => Ok(()),
+    }
 }
