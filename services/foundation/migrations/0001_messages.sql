@@ -50,7 +50,7 @@ comment on column outbox.traceparent is 'W3C trace context of the stating transa
 comment on column outbox.occurred_at is 'When it was stated';
 comment on column outbox.position is 'Gap-free number in the log; null until placed';
 create index outbox_unplaced on outbox (id) where position is null;
-create unique index outbox_position on outbox (position);
+create unique index outbox_position on outbox (position) where position is not null;
 
 create table relay (
     one boolean primary key default true check (one),
