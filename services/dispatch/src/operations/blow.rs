@@ -6,7 +6,7 @@ use foundation::{id, outbox};
 use proto::dispatch::v1 as wire;
 use sqlx::PgConnection;
 
-use super::{announcements, pinned};
+use super::announcements;
 use crate::domain::directory::{self, Missing};
 use crate::domain::ladder::{Fired, Kind, Ladder};
 use crate::domain::policy::Policy;
@@ -45,17 +45,14 @@ pub async fn blow(tx: &mut PgConnection, caller: &Caller, blow: Blow) -> Result<
     if !caller.may(Belongs { area: Some(&blow.area), ..Belongs::default() }) {
         return Err(Error::not_found("area", &blow.area));
     }
-    let policy = match pinned(tx, blow.policy).await {
-        Err(Error::NotFound(_)) => return Err(invalid("policy_version".into(), "names no policy")),
-        policy => policy?,
-    };
     let units: Vec<_> = blow.calls.iter().map(|(unit, _)| *unit).collect();
-    let called = store::directory::called(tx, &units, &blow.matter).await?;
-    let (missing, now) = missing_contacts(&units, called, &policy)?;
+    let called = store::directory::called(tx, &units, &blow.matter, blow.policy).await?;
+    let Some(called) = called else { return Err(invalid("policy_version".into(), "names no policy")) };
+    let (missing, now) = (missing_contacts(&units, &called)?, called.now);
     if blow.handle_by <= now {
         return Err(invalid("handle_by".into(), "must be in the future"));
     }
-    let (loaded, fired) = started(&blow, now, &policy);
+    let (loaded, fired) = started(&blow, now, called.policy);
     insert(tx, &blow, &loaded, &fired).await?;
     let mut facts = vec![announcements::blown(&loaded)];
     let events = fired.into_iter().map(|(id, fired)| Event::Fired(id, fired));
@@ -74,36 +71,30 @@ fn to_wire(missing: &Missing) -> wire::MissingContact {
     wire::MissingContact { unit_id, role: announcements::target(missing.role).into() }
 }
 
-/// The contacts that the ladder will miss, and what time it is.
-fn missing_contacts(
-    units: &[UnitId],
-    called: Option<Called>,
-    policy: &Policy,
-) -> Result<(Vec<Missing>, Timestamp), Error> {
-    let unknown = |index| invalid(format!("calls[{index}].unit_id"), "names no unit of the directory");
-    let called = called.ok_or_else(|| unknown(0))?;
-    let with_roles = units.iter().enumerate().map(|(index, unit)| match called.roles.get(unit) {
+/// The contacts that the ladder will miss.
+fn missing_contacts(units: &[UnitId], called: &Called) -> Result<Vec<Missing>, Error> {
+    let with_roles = units.iter().enumerate().map(|(index, unit)| match called.roles.get(&unit.0) {
         Some(roles) => Ok((*unit, roles.clone())),
-        None => Err(unknown(index)),
+        None => Err(invalid(format!("calls[{index}].unit_id"), "names no unit of the directory")),
     });
     let with_roles: Vec<_> = with_roles.collect::<Result<_, _>>()?;
-    Ok((directory::missing(policy, &with_roles, called.deputy_mayor), called.now))
+    Ok(directory::missing(&called.policy, &with_roles, called.deputy_mayor))
 }
 
 /// The whistle as it starts, and the rungs that fire with it.
-fn started(blow: &Blow, now: Timestamp, policy: &Policy) -> (Loaded, Vec<(AssignmentId, Fired)>) {
+fn started(blow: &Blow, now: Timestamp, policy: Policy) -> (Loaded, Vec<(AssignmentId, Fired)>) {
     let mut fired = Vec::new();
     let share = |(unit, role): &(UnitId, Role)| {
         let id = AssignmentId(id::new());
-        let mut ladder = Ladder::start(LadderId(id::new()), Kind::Answer, 1, now, now, policy);
-        fired.extend(ladder.fire(now, policy).into_iter().map(|rung| (id, rung)));
+        let mut ladder = Ladder::start(LadderId(id::new()), Kind::Answer, 1, now, now, &policy);
+        fired.extend(ladder.fire(now, &policy).into_iter().map(|rung| (id, rung)));
         Assignment { id, unit: *unit, role: *role, state: Share::Whistled, ladders: vec![ladder] }
     };
     let assignments = blow.calls.iter().map(share).collect();
     let id = WhistleId(id::new());
     let whistle = Whistle { id, state: State::Open, handle_by: blow.handle_by, blown_at: now, assignments };
     let (grievance, area, matter) = (blow.grievance, blow.area.clone(), blow.matter.clone());
-    (Loaded { whistle, grievance, area, matter, policy: policy.clone(), version: 1, now }, fired)
+    (Loaded { whistle, grievance, area, matter, policy, version: 1, now }, fired)
 }
 
 async fn insert(

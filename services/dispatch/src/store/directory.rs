@@ -5,8 +5,11 @@ use std::time::Instant;
 
 use foundation::clock::{self, Timestamp};
 use sqlx::PgConnection;
+use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::policy;
+use crate::domain::policy::Policy;
 use crate::domain::{Target, UnitId};
 use crate::error::Error;
 
@@ -71,35 +74,46 @@ pub async fn put_deputy_mayor(tx: &mut PgConnection, matter: &str, name: &str, p
     Ok(())
 }
 
-/// What the directory says of those on whom a whistle is blown.
+/// What a whistle is blown with.
 #[derive(Debug)]
 pub struct Called {
-    /// The contact roles that each unit holds.
-    pub roles: BTreeMap<UnitId, Vec<Target>>,
+    /// The policy that it keeps.
+    pub policy: Policy,
+    /// The contact roles that each unit holds; a unit that is not in the directory is not here.
+    pub roles: BTreeMap<Uuid, Vec<Target>>,
     /// Whether somebody is in charge of the matter.
     pub deputy_mayor: bool,
     /// What Postgres's clock said then.
     pub now: Timestamp,
 }
 
-/// A unit that is not in the directory is not in the answer; there is none when no unit is.
-pub async fn called(tx: &mut PgConnection, units: &[UnitId], matter: &str) -> Result<Option<Called>, Error> {
+/// None when there is no such policy; 0 is the newest that is no drill.
+pub async fn called(
+    tx: &mut PgConnection,
+    units: &[UnitId],
+    matter: &str,
+    policy: i64,
+) -> Result<Option<Called>, Error> {
     let (ids, before): (Vec<Uuid>, _) = (units.iter().map(|unit| unit.0).collect(), Instant::now());
-    let rows = sqlx::query!(
-        r#"select u.id as "id!", c.role as "role?", exists (select from deputy_mayor where matter = $2) as "deputy_mayor!",
-                  clock_timestamp() as "now!"
-           from unit u left join contact c on c.unit_id = u.id where u.id = any($1)"#,
+    let row = sqlx::query!(
+        r#"select version, drill, reminder_check_after_ms, platform_fault_after_ms, answer, handling,
+                  array(select json_build_array(u.id, array(select role from contact c where c.unit_id = u.id))
+                        from unit u where u.id = any($1)) as "roles!: Vec<Json<(Uuid, Vec<Target>)>>",
+                  exists (select from deputy_mayor where matter = $2) as "deputy_mayor!", clock_timestamp() as "now!"
+           from policy where version = $3 or ($3 = 0 and not drill) order by version desc limit 1"#,
         &ids,
-        matter
-    )
-    .fetch_all(tx)
-    .await?;
-    let Some(first) = rows.first() else { return Ok(None) };
-    let mut called =
-        Called { roles: BTreeMap::new(), deputy_mayor: first.deputy_mayor, now: clock::said(before, first.now)? };
-    for row in rows {
-        let roles = called.roles.entry(UnitId(row.id)).or_default();
-        roles.extend(row.role.as_deref().map(Target::of).transpose().map_err(sqlx::Error::from)?);
-    }
-    Ok(Some(called))
+        matter,
+        policy
+    );
+    let Some(row) = row.fetch_optional(tx).await? else { return Ok(None) };
+    let policy = policy::read(policy::Row {
+        version: row.version,
+        drill: row.drill,
+        reminder_check_after_ms: row.reminder_check_after_ms,
+        platform_fault_after_ms: row.platform_fault_after_ms,
+        answer: row.answer,
+        handling: row.handling,
+    })?;
+    let roles = row.roles.into_iter().map(|Json(unit)| unit).collect();
+    Ok(Some(Called { policy, roles, deputy_mayor: row.deputy_mayor, now: clock::said(before, row.now)? }))
 }
