@@ -182,16 +182,17 @@ declare
     done int8multirange;
 begin
     if cardinality(published) > 0 then
-        select relay.cursor, relay.ahead into since, done from relay for update;
-        -- Nobody will ever publish what is not there any more.
-        since := greatest(since, (select min(o.position) - 1 from outbox o where o.position > since));
-        done := done + (select range_agg(int8range(one, one, '[]')) from unnest(published) one)
-                     + int8multirange(int8range(0, since, '[]'));
-        since := (select upper(whole) - 1 from unnest(done) whole order by whole limit 1);
-        update relay set cursor = since, ahead = done - int8multirange(int8range(0, since, '[]'));
+        update relay set (cursor, ahead) = (
+            select upper(whole) - 1, acknowledged.positions - int8multirange(whole)
+            from (select range_agg(int8range(one, one, '[]')) + relay.ahead
+                         + int8multirange(int8range(0, relay.cursor, '[]')) as positions
+                  from unnest(published) one) as acknowledged, unnest(acknowledged.positions) as whole
+            where whole @> 0::bigint)
+        returning relay.cursor, relay.ahead into since, done;
+    else
+        select relay.cursor, relay.ahead into since, done from relay;
     end if;
     select * into log from place();
-    select relay.cursor, relay.ahead into since, done from relay;
     return query select log.head, own.* from (values (1)) as one left join lateral (
         select o.position, o.event_id, o.subject, o.aggregate_id, o.payload, o.traceparent, o.occurred_at from outbox o
         where o.position > since and o.position <= log.head and not o.position <@ done

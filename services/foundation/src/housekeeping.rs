@@ -51,7 +51,15 @@ async fn outbox(db: &Db) -> sqlx::Result<u64> {
              where occurred_at < now() - interval '30 days'
              and position <= coalesce((select min(confirmed) from consumer where not struck_off), position))"
     );
-    Ok(db.in_time(deleted.execute(&db.work())).await?.rows_affected())
+    let deleted = db.in_time(deleted.execute(&db.work())).await?.rows_affected();
+    // Nobody will ever publish what is not there any more.
+    let passed = sqlx::query!(
+        "update relay set cursor = oldest.position - 1
+         from (select coalesce((select min(position) from outbox), log_head.position + 1) as position from log_head) as oldest
+         where cursor < oldest.position - 1"
+    );
+    db.in_time(passed.execute(&db.work())).await?;
+    Ok(deleted)
 }
 
 async fn inbox(db: &Db) -> sqlx::Result<u64> {
