@@ -40,13 +40,18 @@ impl Cost {
         }
     }
 
-    /// As figures of this workload.
-    pub fn figures(self, workload: &'static str) -> impl Iterator<Item = Figure> {
+    /// What several rounds have cost, as figures of this workload.
+    pub fn figures(workload: &'static str, rounds: &[Cost]) -> Vec<Figure> {
         let core =
             ["of a core for a whistle: services", "of a core for a whistle: Postgres", "of a core for a whistle: NATS"];
         let disk = ["of tables for a whistle", "of Postgres's log for a whistle"];
-        let figure = |unit| move |(what, value): (&str, f64)| Figure::new(workload, what, unit, value);
-        let core = core.into_iter().zip(self.core).map(figure("ms"));
-        core.chain(disk.into_iter().zip(self.disk).map(figure("KiB")))
+        let figure = |what, unit, of: fn(&Cost, usize) -> f64, index| {
+            Figure::mean(workload, what, unit, rounds.iter().map(|cost| of(cost, index)).collect())
+        };
+        let core =
+            core.into_iter().enumerate().map(|(index, what)| figure(what, "ms", |cost, at| cost.core[at], index));
+        let disk =
+            disk.into_iter().enumerate().map(|(index, what)| figure(what, "KiB", |cost, at| cost.disk[at], index));
+        core.chain(disk).collect()
     }
 }

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use local::servers::Given;
 use local::stack::{Options, Replica, Stack};
 use sqlx::{Connection as _, PgConnection};
 use system_tests::faults::people::People;
@@ -18,9 +17,8 @@ use crate::report::{Figure, Goal, Times};
 
 /// All of it.
 pub async fn measure(scale: &Scale) -> anyhow::Result<Vec<Figure>> {
-    let binary = program(scale).await?;
-    let options = Options { given: Given::default(), binary: Some(binary.clone()), ..Options::default() };
-    let stack = Stack::start(&options).await?;
+    let stack = Stack::start(&scale.options()).await?;
+    let binary = scale.shipped.clone().map_or_else(|| Ok(local::binaries()?.join("haiqu")), anyhow::Ok)?;
     local::progress("W5: services idle");
     local::pause(Duration::from_secs(5)).await;
     let before = stack.replicas.iter().map(|replica| used(replica.pid())).collect::<anyhow::Result<Vec<_>>>()?;
@@ -61,14 +59,13 @@ async fn again(replica: &Replica) -> anyhow::Result<f64> {
     Ok(began.elapsed().as_secs_f64())
 }
 
-/// The program as it ships, or, for a quick look, as it is built everywhere else.
-async fn program(scale: &Scale) -> anyhow::Result<PathBuf> {
-    let profile = if scale.shipped { "dist" } else { "release" };
-    local::progress(&format!("building the haiqu binary with the profile {profile}"));
+/// The program as it ships, built.
+pub async fn shipped() -> anyhow::Result<PathBuf> {
+    local::progress("building the haiqu binary as it ships (profile dist)");
     let mut cargo = Command::new(option_env!("CARGO").unwrap_or("cargo"));
-    cargo.args(["build", "--quiet", "--package", "haiqu", "--profile", profile]);
+    cargo.args(["build", "--quiet", "--package", "haiqu", "--profile", "dist"]);
     local::tools::run(cargo.current_dir(env!("CARGO_MANIFEST_DIR")), "cargo build").await?;
-    Ok(local::binaries()?.with_file_name(profile).join("haiqu"))
+    Ok(local::binaries()?.with_file_name("dist").join("haiqu"))
 }
 
 async fn stripped(binary: &Path) -> anyhow::Result<f64> {
@@ -96,9 +93,7 @@ const AGAIN: &str = "with another as materialized (
 pub async fn catch_up(scale: &Scale) -> anyhow::Result<Vec<Figure>> {
     let nowhere = Some(format!("nats://127.0.0.1:{}", local::process::free_port()?));
     let services = vec!["dispatch", "oversight"];
-    let stack =
-        Stack::start(&Options { given: Given::default(), services, nats_for_services: nowhere, ..Options::default() })
-            .await?;
+    let stack = Stack::start(&Options { services, nats_for_services: nowhere, ..scale.options() }).await?;
     let people = std::sync::Arc::new(People::enter(&stack, 1).await?);
     crate::blowing::Callers::alone(&stack, people)?.blow().await?;
     local::progress("W5: catch-up without NATS");

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use local::servers::Given;
-use local::stack::{Options, Replica, Stack};
+use local::stack::{Options, Stack};
 use sqlx::PgConnection;
 use system_tests::faults::people::People;
 use uuid::Uuid;
@@ -16,8 +15,8 @@ use crate::blowing::Callers;
 use crate::capture::{self, Script, Transaction};
 use crate::limits::Lasts;
 use crate::pace::steadily;
-use crate::report::{Figure, Goal, Times};
-use crate::{Scale, fill, limits, peers};
+use crate::report::{Figure, Goal, Times, mean};
+use crate::{Scale, fill, limits, peers, rounds};
 
 /// Callers at once in W2.
 const CALLERS: usize = 64;
@@ -25,9 +24,6 @@ const CALLERS: usize = 64;
 const BURST: i64 = 10_000;
 /// Rungs that fall due a second.
 const RATE: f64 = 500.0;
-/// How often they fall due at one instant; the median counts.
-pub const BURSTS: usize = 3;
-
 /// Rungs, or a peer's jobs, that fall due.
 pub struct Load {
     /// How many.
@@ -42,15 +38,15 @@ pub struct Load {
 
 impl Load {
     /// So many a second.
-    pub fn steady(scale: &Scale) -> Load {
+    pub fn steady(lead: TimeDelta, lasts: Duration) -> Load {
         #[expect(clippy::cast_possible_truncation, reason = "a count of rungs is small")]
-        let count = (RATE * scale.steady.as_secs_f64()) as i64;
-        Load { count, rate: RATE, lasts: scale.steady, lead: scale.lead }
+        let count = (RATE * lasts.as_secs_f64()) as i64;
+        Load { count, rate: RATE, lasts, lead }
     }
 
     /// Many at one instant.
-    pub fn burst(scale: &Scale) -> Load {
-        Load { count: BURST, rate: 0.0, lasts: Duration::from_secs(1), lead: scale.lead }
+    pub fn burst(lead: TimeDelta) -> Load {
+        Load { count: BURST, rate: 0.0, lasts: Duration::from_secs(1), lead }
     }
 }
 
@@ -59,94 +55,127 @@ struct Bench {
     stack: Stack,
     people: Arc<People>,
     database: PgConnection,
+    /// How many whistles are stored.
+    stored: i64,
     /// The first number of the next rungs.
     next: i64,
 }
 
+/// What a round shows of a scale.
+struct Round {
+    steady: Times,
+    bursts: Times,
+    /// Whistles blown a second.
+    blown: f64,
+    /// The same by pgbench; and the rungs that it fires a second.
+    limits: Limits,
+    later: Times,
+}
+
+struct Limits {
+    blowing: f64,
+    firing: f64,
+}
+
 /// Both workloads at every scale; the peers beside the last.
 pub async fn measure(scale: &Scale, peers: Option<&Path>) -> anyhow::Result<Vec<Figure>> {
-    let options = Options { given: Given::default(), services: vec!["dispatch"], ..Options::default() };
-    let stack = Stack::start(&options).await?;
-    let people = Arc::new(People::enter(&stack, 1).await?);
-    let database = fill::open(&stack).await?;
-    let mut bench = Bench { stack, people, database, next: fill::DUE };
-    // What comes first in a new process on a new server is slow for once, which is not to be mistaken for growth.
-    local::progress("W1 and W2: warming up");
-    bench.fire(&Load::burst(scale)).await?;
-    bench.whistles(scale).await?;
-    bench.rest().await?;
-    let (mut figures, mut stored) = (Vec::new(), 0);
-    for to in &scale.stored {
-        fill::store(&mut bench.database, bench.people.units(), stored, *to).await?;
-        stored = *to;
-        let last = Some(to) == scale.stored.last();
-        let (steady, burst) = bench.rungs(scale).await?;
-        bench.rest().await?;
-        let rate = bench.whistles(scale).await?;
-        bench.rest().await?;
-        let (firing, blowing) = bench.limits(scale).await?;
-        bench.rest().await?;
-        let later = bench.at_part_of(blowing * 0.3, scale).await?;
-        figures.extend(rung_figures(&steady, &burst, firing, last));
-        figures.extend(whistle_figures(rate, blowing, &later));
-        figures.iter_mut().filter(|figure| figure.stored.is_none()).for_each(|figure| figure.stored = Some(stored));
+    let mut benches = Vec::new();
+    for stored in &scale.stored {
+        let bench = Bench::start(*stored, scale).await?;
+        rounds::halt(&bench.stack).await;
+        benches.push((bench, Vec::new()));
     }
-    if let Some(folder) = peers {
+    for number in 0..scale.rounds {
+        for (bench, shown) in rounds::order(number, &mut benches) {
+            rounds::go_on(&bench.stack).await;
+            shown.push(bench.round(scale).await?);
+            rounds::halt(&bench.stack).await;
+        }
+    }
+    let mut figures = Vec::new();
+    for (bench, shown) in &benches {
+        let last = Some(&bench.stored) == scale.stored.last();
+        let of = rung_figures(shown, last).into_iter().chain(whistle_figures(shown));
+        figures.extend(of.map(|figure| figure.stored(bench.stored)));
+    }
+    if let (Some(folder), Some((last, _))) = (peers, benches.last()) {
         // Alone with the server, as we were.
-        bench.rest().await?;
-        let dispatch = bench.pid();
-        local::process::signal("STOP", dispatch).await;
-        let beside = peers::measure(&bench.stack.servers, folder, scale).await;
-        local::process::signal("CONT", dispatch).await;
-        peers::beside(&mut figures, &beside?);
+        peers::beside(&mut figures, &peers::measure(&last.stack.servers, folder, scale).await?);
     }
-    bench.stack.stop().await;
+    for (bench, _) in benches {
+        rounds::go_on(&bench.stack).await;
+        bench.stack.stop().await;
+    }
     Ok(figures)
 }
 
-fn whistle_figures(rate: f64, limit: f64, later: &Times) -> Vec<Figure> {
-    let most = Figure { limit: Some(limit), ..Figure::new("W2", "BlowWhistle, 64 callers", "whistles/s", rate) };
-    let slow = Figure::new("W2", "BlowWhistle p99 at 0.3 of the limit", "ms", later.at(0.99));
+fn whistle_figures(rounds: &[Round]) -> Vec<Figure> {
+    let each = |of: fn(&Round) -> f64| rounds.iter().map(of).collect::<Vec<_>>();
+    let later: Vec<_> = rounds.iter().map(|round| &round.later).collect();
+    let most = Figure::mean("W2", "BlowWhistle, 64 callers", "whistles/s", each(|round| round.blown));
+    let limit = mean(each(|round| round.limits.blowing));
     vec![
-        most.goal(Goal::OfLimit(0.5)),
-        Figure::new("W2", "BlowWhistle p50 at 0.3 of the limit", "ms", later.at(0.5)),
-        slow.goal(Goal::AtMost(25.0)),
+        Figure { limit: Some(limit), ..most }.goal(Goal::OfLimit(0.5)),
+        Figure::time("W2", "BlowWhistle p50 at 0.3 of the limit", 0.5, &later),
+        Figure::time("W2", "BlowWhistle p99 at 0.3 of the limit", 0.99, &later).goal(Goal::AtMost(25.0)),
     ]
 }
 
-fn rung_figures(steady: &Times, burst: &Times, limit: f64, last: bool) -> Vec<Figure> {
+fn rung_figures(rounds: &[Round], last: bool) -> Vec<Figure> {
     let goal = |figure: Figure, most: f64, beside: bool| match (last, beside) {
         (true, true) => figure.goal(Goal::TimesBetter(4.0, most)),
         (true, false) => figure.goal(Goal::AtMost(most)),
         (false, _) => figure,
     };
+    let steady: Vec<_> = rounds.iter().map(|round| &round.steady).collect();
+    let bursts: Vec<_> = rounds.iter().map(|round| &round.bursts).collect();
     #[expect(clippy::cast_precision_loss, reason = "ten thousand")]
-    let rate = BURST as f64 / (burst.at(0.5) / 1000.0);
+    let rates = rounds.iter().map(|round| BURST as f64 / (round.bursts.at(0.5) / 1000.0)).collect();
+    let fired = Figure::mean("W1", "10 000 due at once, fired", "rungs/s", rates);
+    let limit = mean(rounds.iter().map(|round| round.limits.firing).collect());
     vec![
-        goal(Figure::new("W1", peers::P50, "ms", steady.at(0.5)), 3.0, false),
-        goal(Figure::new("W1", peers::P99, "ms", steady.at(0.99)), 10.0, true),
-        goal(Figure::new("W1", peers::MOST, "ms", steady.at(1.0)), 50.0, false),
-        goal(Figure::new("W1", peers::BURST, "ms", burst.at(0.5)), 500.0, true),
-        Figure::new("W1", peers::SLOWEST, "ms", burst.at(1.0)),
-        Figure { limit: Some(limit), ..Figure::new("W1", "10 000 due at once, fired", "rungs/s", rate) }
-            .goal(Goal::OfLimit(0.5)),
+        goal(Figure::time("W1", peers::P50, 0.5, &steady), 3.0, false),
+        goal(Figure::time("W1", peers::P99, 0.99, &steady), 10.0, true),
+        goal(Figure::time("W1", peers::MOST, 1.0, &steady), 50.0, false),
+        goal(Figure::time("W1", peers::BURST, 0.5, &bursts), 500.0, true),
+        Figure::time("W1", peers::SLOWEST, 1.0, &bursts),
+        Figure { limit: Some(limit), ..fired }.goal(Goal::OfLimit(0.5)),
     ]
 }
 
 impl Bench {
-    fn pid(&self) -> u32 {
-        self.stack.replicas.iter().find(|replica| replica.service == "dispatch").map_or(0, Replica::pid)
+    /// On servers of its own, with so many whistles stored.
+    async fn start(stored: i64, scale: &Scale) -> anyhow::Result<Bench> {
+        let options = Options { services: vec!["dispatch"], ..scale.options() };
+        let stack = Stack::start(&options).await?;
+        let people = Arc::new(People::enter(&stack, 1).await?);
+        let database = fill::open(&stack).await?;
+        let mut bench = Bench { stack, people, database, stored, next: fill::DUE };
+        // What comes first in a new process on a new server is slow for once.
+        local::progress("W1 and W2: warming up");
+        bench.fire(&Load::burst(TimeDelta::seconds(5))).await?;
+        bench.whistles(Duration::from_secs(5)).await?;
+        bench.rest().await?;
+        fill::store(&mut bench.database, bench.people.units(), 0, stored).await?;
+        Ok(bench)
     }
 
-    /// How late rungs are committed: so many a second; and the last of many that are due at one instant, each time.
-    async fn rungs(&mut self, scale: &Scale) -> anyhow::Result<(Times, Times)> {
-        local::progress("W1: rungs fall due");
-        let steady = self.fire(&Load::steady(scale)).await?;
+    async fn round(&mut self, scale: &Scale) -> anyhow::Result<Round> {
+        local::progress(&format!("W1: rungs fall due, {} whistles stored", self.stored));
+        let steady = self.fire(&Load::steady(scale.lead, scale.steady)).await?;
         let mut bursts = Vec::new();
-        for _ in 0..BURSTS {
-            bursts.push(self.fire(&Load::burst(scale)).await?.at(1.0));
+        for _ in 0..scale.bursts {
+            bursts.push(self.fire(&Load::burst(scale.lead)).await?.at(1.0));
         }
-        Ok((steady, Times::of(bursts)))
+        self.rest().await?;
+        local::progress("W2: whistles are blown");
+        let blown = self.whistles(scale.busy).await?;
+        self.rest().await?;
+        let limits = self.limits(scale).await?;
+        self.rest().await?;
+        let later = self.at_part_of(limits.blowing * 0.3, scale).await?;
+        self.rest().await?;
+        Ok(Round { steady, bursts: Times::of(bursts), blown, limits, later })
     }
 
     async fn fire(&mut self, load: &Load) -> anyhow::Result<Times> {
@@ -171,10 +200,9 @@ impl Bench {
         }
     }
 
-    async fn whistles(&mut self, scale: &Scale) -> anyhow::Result<f64> {
-        local::progress("W2: whistles are blown");
+    async fn whistles(&mut self, time: Duration) -> anyhow::Result<f64> {
         let callers = Callers::alone(&self.stack, self.people.clone())?;
-        callers.as_many_as_possible(CALLERS, scale.busy).await
+        callers.as_many_as_possible(CALLERS, time).await
     }
 
     /// Waits until what was measured is published, and takes it away.
@@ -201,7 +229,7 @@ impl Bench {
 
     /// What Postgres does a second without us: rungs fired in batches of 100 by one client, which alone takes what it then fires; whistles
     /// blown by as many clients as there are callers.
-    async fn limits(&mut self, scale: &Scale) -> anyhow::Result<(f64, f64)> {
+    async fn limits(&mut self, scale: &Scale) -> anyhow::Result<Limits> {
         local::progress("the same statements under pgbench");
         let blown = self.captured("insert into whistle", Captured::Whistles).await?;
         let first = self.next;
@@ -210,8 +238,7 @@ impl Bench {
         let (batches, due) = (scale.batches, local::now() - TimeDelta::minutes(1));
         let count = 100 * i64::from(batches);
         local::pause(Duration::from_secs(1)).await;
-        let dispatch = self.pid();
-        local::process::signal("STOP", dispatch).await;
+        rounds::halt(&self.stack).await;
         let measured = async {
             fill::due(&mut self.database, self.people.units(), (first + 100, count), due, 0.0).await?;
             fill::settle(&mut self.database).await?;
@@ -225,7 +252,7 @@ impl Bench {
             anyhow::ensure!(i64::try_from(done)? == count, "pgbench fired {done} of {count} rungs");
             let lasts = Lasts::Seconds(scale.busy.as_secs());
             let blowing = limits::pgbench(&self.stack, &scripts(0, &blown), CALLERS, lasts).await?;
-            anyhow::Ok((100.0 * firing, blowing))
+            anyhow::Ok(Limits { blowing, firing: 100.0 * firing })
         };
         let measured = measured.await;
         self.next = first + 100 + count;
@@ -233,13 +260,13 @@ impl Bench {
         sqlx::query("update assignment set next_due_at = null where next_due_at < clock_timestamp()")
             .execute(&mut self.database)
             .await?;
-        local::process::signal("CONT", dispatch).await;
+        rounds::go_on(&self.stack).await;
         measured
     }
 
     /// Transactions as the service sends them.
     async fn captured(&mut self, mark: &str, what: Captured) -> anyhow::Result<Vec<Transaction>> {
-        let Bench { stack, people, database, next } = self;
+        let Bench { stack, people, database, next, .. } = self;
         let stack: &Stack = stack;
         let work = async {
             match what {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use local::servers::Given;
 use local::stack::{Options, Stack};
 use system_tests::faults::driver::{Driver, Load};
 use system_tests::faults::people::{People, load_policy};
@@ -23,9 +22,9 @@ const BOUNDS: (TimeDelta, TimeDelta) = (TimeDelta::seconds(20), TimeDelta::secon
 
 /// The cost of a life.
 pub async fn measure(scale: &Scale) -> anyhow::Result<Vec<Figure>> {
-    let stack = Stack::start(&Options { given: Given::default(), replicas: 2, ..Options::default() }).await?;
+    let stack = Stack::start(&Options { replicas: 2, ..scale.options() }).await?;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of whistles is small")]
-    let whistles = (RATE * scale.busy.as_secs_f64() * 2.0) as usize;
+    let whistles = (RATE * scale.steady.as_secs_f64() * 2.0) as usize;
     let people = Arc::new(People::enter(&stack, whistles).await?);
     let policy = load_policy(&stack, HOUR, BOUNDS).await?;
     let load = Load { whistles, rate: RATE, hour: HOUR, seed: crate::SEED, storm: false };
@@ -38,5 +37,5 @@ pub async fn measure(scale: &Scale) -> anyhow::Result<Vec<Figure>> {
     local::pause(Duration::from_secs(3)).await;
     let cost = Cost::now(&stack).await?.since(before, whistles);
     stack.stop().await;
-    Ok(cost.figures("life").collect())
+    Ok(Cost::figures("life", &[cost]))
 }

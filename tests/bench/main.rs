@@ -13,6 +13,7 @@ mod pace;
 mod peers;
 mod process;
 mod report;
+mod rounds;
 mod sms;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use clap::{Parser, ValueEnum};
 use local::servers::{Given, Servers};
+use local::stack::Options;
 use report::Report;
 
 /// Measure the backbone beside what its servers can do and beside its peers.
@@ -65,49 +67,62 @@ struct Scale {
     stored: Vec<i64>,
     /// How long before what falls due is written down.
     lead: TimeDelta,
-    /// How long rungs fall due.
+    /// How often all of them are measured, one after the other.
+    rounds: u32,
+    /// How long rungs fall due, in each round.
     steady: Duration,
-    /// How long whistles are blown.
+    /// How often many fall due at one instant, in each round.
+    bursts: u32,
+    /// How long whistles are blown, in each round.
     busy: Duration,
     /// How long services idle.
     idle: Duration,
-    /// Batches of 100 rungs that pgbench fires.
+    /// Batches of 100 rungs that pgbench fires, in each round.
     batches: u32,
     /// Facts to catch up with.
     facts: i32,
     /// Whether peers run.
     peers: bool,
-    /// Whether the program is measured as it ships, which takes minutes to build.
-    shipped: bool,
+    /// The program as it ships, which takes minutes to build; none for the one that everything else here runs.
+    shipped: Option<PathBuf>,
 }
 
 impl Scale {
-    fn of(arguments: &Arguments) -> Scale {
+    async fn of(arguments: &Arguments) -> anyhow::Result<Scale> {
         let seconds = Duration::from_secs;
-        match arguments.quick {
+        Ok(match arguments.quick {
             true => Scale {
                 stored: vec![10_000],
                 lead: TimeDelta::seconds(10),
+                rounds: 1,
                 steady: seconds(10),
+                bursts: 3,
                 busy: seconds(8),
                 idle: seconds(10),
                 batches: 210,
                 facts: 20_000,
                 peers: false,
-                shipped: false,
+                shipped: None,
             },
             false => Scale {
                 stored: vec![10_000, 100_000, 1_000_000],
                 lead: TimeDelta::seconds(30),
-                steady: seconds(60),
-                busy: seconds(20),
+                rounds: 3,
+                steady: seconds(20),
+                bursts: 1,
+                busy: seconds(8),
                 idle: seconds(60),
-                batches: 990,
+                batches: 330,
                 facts: 100_000,
                 peers: !arguments.without_peers,
-                shipped: true,
+                shipped: Some(footprint::shipped().await?),
             },
-        }
+        })
+    }
+
+    /// Servers of their own, and the program that is measured.
+    fn options(&self) -> Options {
+        Options { binary: self.shipped.clone(), ..Options::default() }
     }
 
     /// Rungs, or jobs, that are due much later.
@@ -129,8 +144,9 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let (scale, wanted) =
-        (Scale::of(arguments), |one: Workload| arguments.workloads.is_empty() || arguments.workloads.contains(&one));
+    let (scale, wanted) = (Scale::of(arguments).await?, |one: Workload| {
+        arguments.workloads.is_empty() || arguments.workloads.contains(&one)
+    });
     let ladder = wanted(Workload::W1) || wanted(Workload::W2);
     let peers = if scale.peers && ladder { Some(peers::install().await?) } else { None };
     let mut report = Report { of: machine().await?, figures: Vec::new() };

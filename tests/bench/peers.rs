@@ -12,7 +12,7 @@ use local::tools;
 use sqlx::{Connection as _, PgConnection};
 use tokio::process::Command;
 
-use crate::ladder::{BURSTS, Load};
+use crate::ladder::Load;
 use crate::report::{Figure, Times};
 use crate::{Scale, fill};
 
@@ -174,11 +174,13 @@ impl Peer {
         };
         let worker = spec.start().await?;
         let measured = async {
-            let steady = self.fire(&mut settling, &Load::steady(scale)).await?;
+            let steady = self.fire(&mut settling, &Load::steady(scale.lead, scale.steady * scale.rounds)).await?;
             let mut bursts = Vec::new();
             // A peer that does not come to an end is a figure too, and must not cost us all others; nor is it asked again.
-            while bursts.len() < BURSTS && !bursts.contains(&f64::INFINITY) {
-                bursts.push(self.fire(&mut settling, &Load::burst(scale)).await?.at(1.0));
+            for _ in 0..scale.rounds * scale.bursts {
+                if !bursts.contains(&f64::INFINITY) {
+                    bursts.push(self.fire(&mut settling, &Load::burst(scale.lead)).await?.at(1.0));
+                }
             }
             Ok(Beside { name: self.name, steady, burst: Times::of(bursts) })
         };

@@ -21,6 +21,8 @@ pub struct Figure {
     pub unit: &'static str,
     /// Haiqu's.
     pub ours: f64,
+    /// The same of each round.
+    pub rounds: Vec<f64>,
     /// What the servers can do without us.
     pub limit: Option<f64>,
     /// What others take for a smaller task.
@@ -44,7 +46,18 @@ impl Figure {
     /// A figure that stands alone.
     pub fn new(workload: &'static str, what: &str, unit: &'static str, ours: f64) -> Figure {
         let (what, peers) = (what.to_owned(), BTreeMap::new());
-        Figure { workload, what, stored: None, unit, ours, limit: None, peers, goal: None }
+        Figure { workload, what, stored: None, unit, ours, rounds: vec![ours], limit: None, peers, goal: None }
+    }
+
+    /// The mean of all rounds.
+    pub fn mean(workload: &'static str, what: &str, unit: &'static str, rounds: Vec<f64>) -> Figure {
+        Figure { rounds: rounds.clone(), ..Figure::new(workload, what, unit, mean(rounds)) }
+    }
+
+    /// The time below which this part of all rounds' times lies.
+    pub fn time(workload: &'static str, what: &str, part: f64, rounds: &[&Times]) -> Figure {
+        let each = rounds.iter().map(|times| times.at(part)).collect();
+        Figure { rounds: each, ..Figure::new(workload, what, "ms", Times::all(rounds).at(part)) }
     }
 
     /// With so many whistles stored.
@@ -154,8 +167,9 @@ impl Report {
         lines.join("\n")
     }
 
-    /// As Markdown: what was measured with several numbers of whistles stored, and the worst of the others beside that with the fewest. It
-    /// is flat when it is worse by a tenth at most. None where all was measured once.
+    /// As Markdown: what was measured with several numbers of whistles stored, and how much worse it is than with the fewest: in each
+    /// round, where all were measured one after the other; of the rounds the one in the middle, of the numbers the worst. It is flat when
+    /// that is a tenth at most. None where all was measured once.
     pub fn growth(&self) -> Option<String> {
         let mut grown: Vec<Vec<&Figure>> = Vec::new();
         for figure in self.figures.iter().filter(|figure| figure.stored.is_some()) {
@@ -165,8 +179,10 @@ impl Report {
             }
         }
         let stored = grown.first().filter(|one| one.len() > 1)?.iter().filter_map(|figure| figure.stored);
-        let head =
-            format!("| | figure | {} | worse | flat |", stored.map(|n| n.to_string()).collect::<Vec<_>>().join(" | "));
+        let head = format!(
+            "| | figure | {} | worse | in the rounds | flat |",
+            stored.map(|n| n.to_string()).collect::<Vec<_>>().join(" | ")
+        );
         let mut lines = vec![format!("|{}", "---|".repeat(head.matches('|').count() - 1))];
         lines.insert(0, head);
         lines.extend(grown.iter().map(|same| grown_line(same)));
@@ -176,11 +192,21 @@ impl Report {
 
 fn grown_line(same: &[&Figure]) -> String {
     let first = same[0];
-    let ratio = |other: &&Figure| if first.rate() { first.ours / other.ours } else { other.ours / first.ours };
-    let worse = same[1..].iter().map(ratio).fold(f64::MIN, f64::max);
+    let ratio = |(before, after): (&f64, &f64)| if first.rate() { before / after } else { after / before };
+    let worse = |other: &&Figure| Times::of(first.rounds.iter().zip(&other.rounds).map(ratio).collect());
+    let worst = same[1..].iter().map(worse).max_by(|one, other| one.at(0.5).total_cmp(&other.at(0.5)));
+    let worst = worst.unwrap_or_else(|| Times::of(Vec::new()));
     let figures = same.iter().map(|figure| format!("{} {}", number(figure.ours), figure.unit)).collect::<Vec<_>>();
-    let flat = if worse <= 1.1 { "yes" } else { "no" };
-    format!("| {} | {} | {} | {} | {flat} |", first.workload, first.what, figures.join(" | "), number(worse))
+    let flat = if worst.at(0.5) <= 1.1 { "yes" } else { "no" };
+    let [least, middle, most] = [0.0, 0.5, 1.0].map(|part| number(worst.at(part)));
+    format!("| {} | {} | {} | {middle} | {least} to {most} | {flat} |", first.workload, first.what, figures.join(" | "))
+}
+
+/// Of several rounds.
+#[expect(clippy::cast_precision_loss, reason = "a few")]
+pub fn mean(rounds: Vec<f64>) -> f64 {
+    let count = rounds.len() as f64;
+    rounds.into_iter().sum::<f64>() / count
 }
 
 /// Sorted times.
@@ -192,6 +218,11 @@ impl Times {
     pub fn of(mut milliseconds: Vec<f64>) -> Times {
         milliseconds.sort_by(f64::total_cmp);
         Times(milliseconds)
+    }
+
+    /// Of all rounds together.
+    pub fn all(rounds: &[&Times]) -> Times {
+        Times::of(rounds.iter().flat_map(|times| times.0.iter().copied()).collect())
     }
 
     /// How many.
@@ -232,19 +263,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_worse_by_more_than_a_tenth_has_grown() {
-        let of = |what, unit, ours: [f64; 2]| {
-            [10, 20].into_iter().zip(ours).map(move |(stored, ours)| Figure::new("W2", what, unit, ours).stored(stored))
+    fn what_is_worse_by_more_than_a_tenth_in_the_middle_round_has_grown() {
+        let of = |what, unit, rounds: [Vec<f64>; 2]| {
+            let figure = move |(stored, rounds)| Figure::mean("W2", what, unit, rounds).stored(stored);
+            [10, 20].into_iter().zip(rounds).map(figure)
         };
-        let figures = of("time", "ms", [1.0, 1.05]).chain(of("rate", "whistles/s", [90.0, 45.0])).collect();
+        // The second round is on a machine of half the speed, and something held up the third.
+        let time = of("time", "ms", [vec![1.0, 2.0, 1.0], vec![1.1, 2.1, 7.0]]);
+        let figures = time.chain(of("rate", "whistles/s", [vec![90.0], vec![45.0]])).collect();
         let grown = Report { of: BTreeMap::new(), figures }.growth().unwrap();
         assert_eq!(
             grown.lines().collect::<Vec<_>>(),
             [
-                "| | figure | 10 | 20 | worse | flat |",
-                "|---|---|---|---|---|---|",
-                "| W2 | time | 1.00 ms | 1.05 ms | 1.05 | yes |",
-                "| W2 | rate | 90.0 whistles/s | 45.0 whistles/s | 2.00 | no |",
+                "| | figure | 10 | 20 | worse | in the rounds | flat |",
+                "|---|---|---|---|---|---|---|",
+                "| W2 | time | 1.33 ms | 3.40 ms | 1.10 | 1.05 to 7.00 | yes |",
+                "| W2 | rate | 90.0 whistles/s | 45.0 whistles/s | 2.00 | 2.00 to 2.00 | no |",
             ]
         );
     }

@@ -6,8 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use local::servers::Given;
-use local::stack::{Options, Stack};
+use local::stack::Stack;
 use local::stand_ins::{Kind, Seen};
 use sqlx::{Connection as _, PgConnection};
 use system_tests::faults::people::People;
@@ -18,7 +17,7 @@ use crate::blowing::Callers;
 use crate::cost::Cost;
 use crate::pace::steadily;
 use crate::report::{Figure, Goal, Times};
-use crate::{Scale, fill};
+use crate::{Scale, fill, rounds};
 
 /// Whistles a second.
 const RATE: f64 = 200.0;
@@ -27,52 +26,96 @@ const CROWDED: f64 = 260.0;
 /// So long before it is measured: no server that is in use has plans that were made for empty tables, or has just started.
 const WARM: Duration = Duration::from_secs(10);
 
-/// At every scale.
-pub async fn measure(scale: &Scale) -> anyhow::Result<Vec<Figure>> {
-    let options = Options { given: Given::default(), ..Options::default() };
-    let stack = Stack::start(&options).await?;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of whistles is small")]
-    let each = (RATE * (scale.busy + WARM).as_secs_f64() + CROWDED * (scale.busy / 2).as_secs_f64()) as usize + 6;
-    let people = Arc::new(People::enter(&stack, each * scale.stored.len()).await?);
-    let callers = Callers::heard(&stack, people.clone())?;
-    let mut database = fill::open(&stack).await?;
-    let (mut figures, mut stored) = (Vec::new(), 0);
-    for to in &scale.stored {
-        fill::store(&mut database, people.units(), stored, *to).await?;
-        fill::store_elsewhere(&stack, stored, *to).await?;
-        stored = *to;
-        local::progress("W3: whistles are blown, reminders are sent");
-        figures.extend(once(&stack, &callers, scale).await?.into_iter().map(|figure| figure.stored(stored)));
-    }
-    stack.stop().await;
-    Ok(figures)
+/// All services, their past, and who blows.
+struct Bench {
+    stack: Stack,
+    callers: Callers,
+    stored: i64,
 }
 
-async fn once(stack: &Stack, callers: &Callers, scale: &Scale) -> anyhow::Result<Vec<Figure>> {
-    reminders(stack, callers, RATE, WARM).await?;
-    fill::settle_all(stack).await?;
-    let (since, before) = (local::now(), Cost::now(stack).await?);
-    let reminded = reminders(stack, callers, RATE, scale.busy).await?;
-    let cost = Cost::now(stack).await?.since(before, reminded.count());
-    let heard = facts(stack, since).await?;
-    let bare = bare(stack, scale.busy / 2).await?;
-    let since = local::now();
-    reminders(stack, callers, CROWDED, scale.busy / 2).await?;
-    let crowded = facts(stack, since).await?;
+/// What a round shows of a scale.
+struct Round {
+    reminded: Times,
+    /// Three commits and a message, without us.
+    bare: Times,
+    cost: Cost,
+    heard: Times,
+    /// With a thousand facts a second; and how many there were.
+    crowded: Times,
+    stated: f64,
+}
+
+/// At every scale.
+pub async fn measure(scale: &Scale) -> anyhow::Result<Vec<Figure>> {
+    let mut benches = Vec::new();
+    for stored in &scale.stored {
+        let bench = Bench::start(*stored, scale).await?;
+        rounds::halt(&bench.stack).await;
+        benches.push((bench, Vec::new()));
+    }
+    for number in 0..scale.rounds {
+        for (bench, shown) in rounds::order(number, &mut benches) {
+            rounds::go_on(&bench.stack).await;
+            shown.push(bench.round(scale).await?);
+            rounds::halt(&bench.stack).await;
+        }
+    }
+    let mut all = Vec::new();
+    for (bench, shown) in benches {
+        all.extend(figures(&shown).into_iter().map(|figure| figure.stored(bench.stored)));
+        rounds::go_on(&bench.stack).await;
+        bench.stack.stop().await;
+    }
+    Ok(all)
+}
+
+impl Bench {
+    async fn start(stored: i64, scale: &Scale) -> anyhow::Result<Bench> {
+        let stack = Stack::start(&scale.options()).await?;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of whistles is small")]
+        let each = (RATE * (scale.busy + WARM).as_secs_f64() + CROWDED * (scale.busy / 2).as_secs_f64()) as usize + 6;
+        let people = Arc::new(People::enter(&stack, each * scale.rounds as usize).await?);
+        let callers = Callers::heard(&stack, people.clone())?;
+        fill::store(&mut fill::open(&stack).await?, people.units(), 0, stored).await?;
+        fill::store_elsewhere(&stack, 0, stored).await?;
+        Ok(Bench { stack, callers, stored })
+    }
+
+    async fn round(&mut self, scale: &Scale) -> anyhow::Result<Round> {
+        let Bench { stack, callers, stored } = self;
+        local::progress(&format!("W3: whistles are blown, reminders are sent, {stored} whistles stored"));
+        reminders(stack, callers, RATE, WARM).await?;
+        fill::settle_all(stack).await?;
+        let (since, before) = (local::now(), Cost::now(stack).await?);
+        let reminded = reminders(stack, callers, RATE, scale.busy).await?;
+        let cost = Cost::now(stack).await?.since(before, reminded.count());
+        let (heard, _) = facts(stack, since).await?;
+        let bare = bare(stack, scale.busy / 2).await?;
+        let since = local::now();
+        reminders(stack, callers, CROWDED, scale.busy / 2).await?;
+        let (crowded, stated) = facts(stack, since).await?;
+        Ok(Round { reminded, bare, cost, heard, crowded, stated })
+    }
+}
+
+fn figures(rounds: &[Round]) -> Vec<Figure> {
+    let times = |of: fn(&Round) -> &Times| rounds.iter().map(of).collect::<Vec<_>>();
+    let (reminded, bare) = (times(|round| &round.reminded), Times::all(&times(|round| &round.bare)));
+    let (heard, crowded) = (times(|round| &round.heard), times(|round| &round.crowded));
     let sms = |what: &str, part: f64, most: f64| Figure {
         limit: Some(bare.at(part)),
-        ..Figure::new("W3", what, "ms", reminded.at(part)).goal(Goal::AtMost(most))
+        ..Figure::time("W3", what, part, &reminded).goal(Goal::AtMost(most))
     };
+    let stated = rounds.iter().map(|round| round.stated).collect();
     let mut figures = vec![
         sms("whistle to SMS 1 accepted p50, 200/s", 0.5, 15.0),
         sms("whistle to SMS 1 accepted p99, 200/s", 0.99, 50.0),
-        Figure::new("W3", "fact to its last hearer p99, 200 whistles/s", "ms", heard.0.at(0.99)),
-        Figure::new("W3", "fact to its last hearer p99, 260 whistles/s", "ms", crowded.0.at(0.99))
-            .goal(Goal::AtMost(30.0)),
-        Figure::new("W3", "facts stated, 260 whistles/s", "facts/s", crowded.1),
+        Figure::time("W3", "fact to its last hearer p99, 200 whistles/s", 0.99, &heard),
+        Figure::time("W3", "fact to its last hearer p99, 260 whistles/s", 0.99, &crowded).goal(Goal::AtMost(30.0)),
+        Figure::mean("W3", "facts stated, 260 whistles/s", "facts/s", stated),
     ];
-    figures.extend(cost.figures("W3"));
-    Ok(figures)
+    figures.extend(Cost::figures("W3", &rounds.iter().map(|round| round.cost).collect::<Vec<_>>()));
+    figures
 }
 
 /// Milliseconds from when each call should have begun.
