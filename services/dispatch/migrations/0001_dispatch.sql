@@ -131,7 +131,7 @@ comment on column ladder.generation is 'A new deadline starts the next one';
 comment on column ladder.started_at is 'Its zero: T0, or the handling deadline';
 comment on column ladder.stopped_at is 'Null while it runs; a rung happens if and only if due_at <= stopped_at';
 
--- Every rung is written once more, when it fires: where there is room on its page, that needs no new index entry.
+-- Every rung but that at T0 is written once more, when it fires: where there is room on its page, that needs no new index entry.
 create table rung (
     ladder_id uuid not null references ladder,
     number int not null,

@@ -1,6 +1,7 @@
 //! SQL that decides. `load` locks whistle, assignments by id, ladders and rungs, in this order, so nobody moves between
 //! deciding and saving; the ladder loop, which knows no whistle, locks assignments only.
 
+pub mod blow;
 pub mod directory;
 pub mod due;
 pub mod policy;
@@ -269,7 +270,7 @@ async fn save_share(tx: &mut PgConnection, share: &Assignment, step: Step, now: 
     Ok(())
 }
 
-/// Writes ladders that start, with their rungs, of which these fire at once.
+/// Writes ladders that start, with their rungs as they are, and what those ask for that have fired already: all of these are given.
 pub async fn start(
     tx: &mut PgConnection,
     ladders: &[(AssignmentId, &Ladder)],
@@ -282,8 +283,8 @@ pub async fn start(
              insert into ladder (id, assignment_id, kind, generation, started_at)
              select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::int[], $5::timestamptz[])),
          asked as (insert into firing (ladder_id, rung, effects) select * from unnest($11::uuid[], $12::int[], $13::jsonb[]))
-         insert into rung (ladder_id, number, due_at, fired_at, card)
-         select * from unnest($6::uuid[], $7::int[], $8::timestamptz[], $9::timestamptz[], $10::text[])",
+         insert into rung (ladder_id, number, due_at, fired_at, platform_fault, card)
+         select * from unnest($6::uuid[], $7::int[], $8::timestamptz[], $9::timestamptz[], $14::bool[], $10::text[])",
         &column(ladders, |(_, own)| own.id.0),
         &column(ladders, |(assignment, _)| assignment.0),
         &column(ladders, |(_, own)| own.kind.word().to_owned()),
@@ -296,7 +297,8 @@ pub async fn start(
         &column(&rungs, |(_, rung)| rung.card.map(|card| card.word().to_owned())) as &[Option<String>],
         &column(fired, |(_, one)| one.ladder.0),
         &column(fired, |(_, one)| one.rung.number),
-        &column(fired, |(assignment, one)| asked(*assignment, one, policy)) as &[Json<Vec<Asked>>]
+        &column(fired, |(assignment, one)| asked(*assignment, one, policy)) as &[Json<Vec<Asked>>],
+        &column(&rungs, |(_, rung)| rung.platform_fault)
     )
     .execute(tx)
     .await?;

@@ -187,12 +187,11 @@ begin
             from (select range_agg(int8range(one, one, '[]')) + relay.ahead
                          + int8multirange(int8range(0, relay.cursor, '[]')) as positions
                   from unnest(published) one) as acknowledged, unnest(acknowledged.positions) as whole
-            where whole @> 0::bigint)
-        returning relay.cursor, relay.ahead into since, done;
-    else
-        select relay.cursor, relay.ahead into since, done from relay;
+            where whole @> 0::bigint);
     end if;
     select * into log from place();
+    -- Again: numbering may have waited for others, who have published meanwhile.
+    select relay.cursor, relay.ahead into since, done from relay;
     return query select log.head, own.* from (values (1)) as one left join lateral (
         select o.position, o.event_id, o.subject, o.aggregate_id, o.payload, o.traceparent, o.occurred_at from outbox o
         where o.position > since and o.position <= log.head and not o.position <@ done

@@ -13,7 +13,7 @@ use crate::domain::policy::Policy;
 use crate::domain::whistle::{Assignment, Event, Share, State, Whistle};
 use crate::domain::{AssignmentId, Difficulty, GrievanceId, LadderId, Role, UnitId, WhistleId};
 use crate::error::Error;
-use crate::store::directory::Called;
+use crate::store::blow::{Known, known};
 use crate::store::{self, Loaded};
 use crate::views;
 
@@ -46,13 +46,13 @@ pub async fn blow(tx: &mut PgConnection, caller: &Caller, blow: Blow) -> Result<
         return Err(Error::not_found("area", &blow.area));
     }
     let units: Vec<_> = blow.calls.iter().map(|(unit, _)| *unit).collect();
-    let called = store::directory::called(tx, &units, &blow.matter, blow.policy).await?;
-    let Some(called) = called else { return Err(invalid("policy_version".into(), "names no policy")) };
-    let (missing, now) = (missing_contacts(&units, &called)?, called.now);
+    let known = known(tx, &units, &blow.matter, blow.policy).await?;
+    let Some(known) = known else { return Err(invalid("policy_version".into(), "names no policy")) };
+    let (missing, now) = (missing_contacts(&units, &known)?, known.now);
     if blow.handle_by <= now {
         return Err(invalid("handle_by".into(), "must be in the future"));
     }
-    let (loaded, fired) = started(&blow, now, called.policy);
+    let (loaded, fired) = started(&blow, now, known.policy);
     insert(tx, &blow, &loaded, &fired).await?;
     let mut facts = vec![announcements::blown(&loaded)];
     let events = fired.into_iter().map(|(id, fired)| Event::Fired(id, fired));
@@ -72,13 +72,13 @@ fn to_wire(missing: &Missing) -> wire::MissingContact {
 }
 
 /// The contacts that the ladder will miss.
-fn missing_contacts(units: &[UnitId], called: &Called) -> Result<Vec<Missing>, Error> {
-    let with_roles = units.iter().enumerate().map(|(index, unit)| match called.roles.get(&unit.0) {
+fn missing_contacts(units: &[UnitId], known: &Known) -> Result<Vec<Missing>, Error> {
+    let with_roles = units.iter().enumerate().map(|(index, unit)| match known.roles.get(&unit.0) {
         Some(roles) => Ok((*unit, roles.clone())),
         None => Err(invalid(format!("calls[{index}].unit_id"), "names no unit of the directory")),
     });
     let with_roles: Vec<_> = with_roles.collect::<Result<_, _>>()?;
-    Ok(directory::missing(&called.policy, &with_roles, called.deputy_mayor))
+    Ok(directory::missing(&known.policy, &with_roles, known.deputy_mayor))
 }
 
 /// The whistle as it starts, and the rungs that fire with it.

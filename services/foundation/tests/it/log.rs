@@ -130,6 +130,27 @@ fn the_cursor_waits_for_what_another_relay_is_still_publishing() {
 }
 
 #[test]
+fn two_relays_that_have_published_at_once_move_the_cursor_past_both() {
+    local::testing::run(async {
+        let db = super::database().await;
+        state(&db, "a").await;
+        state(&db, "b").await;
+        pass(&db, &[]).await;
+        let mut first = db.begin().await.unwrap();
+        sqlx::query("select from to_publish('{1}', 500)").execute(&mut *first).await.unwrap();
+        let second = tokio::spawn({
+            let db = db.clone();
+            async move { pass(&db, &[2]).await }
+        });
+        local::pause(std::time::Duration::from_millis(200)).await;
+        assert!(!second.is_finished(), "it waits for the first");
+        db.commit(first).await.unwrap();
+        second.await.unwrap();
+        assert_eq!(reached(&db).await, (2, "{}".into()));
+    });
+}
+
+#[test]
 fn the_cursor_passes_what_was_deleted_unpublished() {
     local::testing::run(async {
         let db = super::database().await;
