@@ -10,6 +10,8 @@ echo "$child"
 (
     cat <&3 >/dev/null
     kill "-$signal" "$child" 2>/dev/null
+    # Who stands still hears nothing.
+    kill -CONT "$child" 2>/dev/null
 ) &
 watcher=$!
 wait "$child"

@@ -80,8 +80,11 @@ impl Process {
     }
 }
 
-/// Sends a signal to a process that we started.
+/// Sends a signal to a process that we started; to nobody when it is 0, which means one that is not there, but to `kill` us and ours.
 pub async fn signal(name: &str, pid: u32) {
+    if pid == 0 {
+        return;
+    }
     let sent = Command::new("sh").args(["-c", &format!("kill -{name} {pid} 2>/dev/null")]).status().await;
     if let Err(error) = sent {
         eprintln!("cannot signal {pid}: {error}");
