@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::TimeDelta;
-use local::stack::{Options, Stack};
+use chrono::{DateTime, TimeDelta, Utc};
+use local::stack::{Options, Replica, Stack};
 use sqlx::PgConnection;
 use system_tests::faults::people::People;
 use uuid::Uuid;
@@ -16,37 +16,40 @@ use crate::capture::{self, Script, Transaction};
 use crate::limits::Lasts;
 use crate::pace::steadily;
 use crate::report::{Figure, Goal, Times, mean};
-use crate::{Scale, fill, limits, peers, rounds};
+use crate::{Scale, fill, limits, peers, process, rounds};
 
 /// Callers at once in W2.
 const CALLERS: usize = 64;
 /// Rungs that fall due at one instant in W1.
 const BURST: i64 = 10_000;
+/// How often they do in a round.
+const BURSTS: usize = 3;
 /// Rungs that fall due a second.
 const RATE: f64 = 500.0;
+/// Nothing is due for so long after others: their facts are published meanwhile.
+const QUIET: Duration = Duration::from_secs(5);
+
 /// Rungs, or a peer's jobs, that fall due.
 pub struct Load {
     /// How many.
     pub count: i64,
     /// As many of them a second; at one instant if zero.
     pub rate: f64,
-    /// Until the last is due.
+    /// Until the last is due and what follows from it has ended.
     pub lasts: Duration,
-    /// Time enough to write them down and to come to rest after it.
-    pub lead: TimeDelta,
 }
 
 impl Load {
     /// So many a second.
-    pub fn steady(lead: TimeDelta, lasts: Duration) -> Load {
+    pub fn steady(time: Duration) -> Load {
         #[expect(clippy::cast_possible_truncation, reason = "a count of rungs is small")]
-        let count = (RATE * lasts.as_secs_f64()) as i64;
-        Load { count, rate: RATE, lasts, lead }
+        let count = (RATE * time.as_secs_f64()) as i64;
+        Load { count, rate: RATE, lasts: time + QUIET }
     }
 
     /// Many at one instant.
-    pub fn burst(lead: TimeDelta) -> Load {
-        Load { count: BURST, rate: 0.0, lasts: Duration::from_secs(1), lead }
+    pub fn burst() -> Load {
+        Load { count: BURST, rate: 0.0, lasts: QUIET }
     }
 }
 
@@ -63,6 +66,8 @@ struct Bench {
 
 /// What a round shows of a scale.
 struct Round {
+    /// Per cent of a core with nothing due: dispatch, Postgres, NATS.
+    idle: f64,
     steady: Times,
     bursts: Times,
     /// Whistles blown a second.
@@ -82,14 +87,14 @@ pub async fn measure(scale: &Scale, peers: Option<&Path>) -> anyhow::Result<Vec<
     let mut benches = Vec::new();
     for stored in &scale.stored {
         let bench = Bench::start(*stored, scale).await?;
-        rounds::halt(&bench.stack).await;
+        rounds::halt(&bench.stack, scale).await;
         benches.push((bench, Vec::new()));
     }
     for number in 0..scale.rounds {
         for (bench, shown) in rounds::order(number, &mut benches) {
-            rounds::go_on(&bench.stack).await;
+            rounds::awake(&bench.stack, scale).await;
             shown.push(bench.round(scale).await?);
-            rounds::halt(&bench.stack).await;
+            rounds::halt(&bench.stack, scale).await;
         }
     }
     let mut figures = Vec::new();
@@ -100,10 +105,10 @@ pub async fn measure(scale: &Scale, peers: Option<&Path>) -> anyhow::Result<Vec<
     }
     if let (Some(folder), Some((last, _))) = (peers, benches.last()) {
         // Alone with the server, as we were.
-        peers::beside(&mut figures, &peers::measure(&last.stack.servers, folder, scale).await?);
+        process::all(&last.stack, "STOP").await;
+        peers::beside(&mut figures, &peers::measure(&last.stack.servers, folder, scale).await);
     }
     for (bench, _) in benches {
-        rounds::go_on(&bench.stack).await;
         bench.stack.stop().await;
     }
     Ok(figures)
@@ -132,14 +137,17 @@ fn rung_figures(rounds: &[Round], last: bool) -> Vec<Figure> {
     #[expect(clippy::cast_precision_loss, reason = "ten thousand")]
     let rates = rounds.iter().map(|round| BURST as f64 / (round.bursts.at(0.5) / 1000.0)).collect();
     let fired = Figure::mean("W1", "10 000 due at once, fired", "rungs/s", rates);
-    let limit = mean(rounds.iter().map(|round| round.limits.firing).collect());
+    let limit = Some(mean(rounds.iter().map(|round| round.limits.firing).collect()));
+    // Whether bursts have grown, their median says.
+    let alone = |figure: Figure| Figure { in_growth: false, ..figure };
     vec![
         goal(Figure::time("W1", peers::P50, 0.5, &steady), 3.0, false),
         goal(Figure::time("W1", peers::P99, 0.99, &steady), 10.0, true),
         goal(Figure::time("W1", peers::MOST, 1.0, &steady), 50.0, false),
         goal(Figure::time("W1", peers::BURST, 0.5, &bursts), 500.0, true),
-        Figure::time("W1", peers::SLOWEST, 1.0, &bursts),
-        Figure { limit: Some(limit), ..fired }.goal(Goal::OfLimit(0.5)),
+        alone(Figure::time("W1", "the same, the slowest", 1.0, &bursts)),
+        alone(Figure { limit, ..fired }.goal(Goal::OfLimit(0.5))),
+        Figure::mean("W1", peers::IDLE, "%", rounds.iter().map(|round| round.idle).collect()),
     ]
 }
 
@@ -153,7 +161,7 @@ impl Bench {
         let mut bench = Bench { stack, people, database, stored, next: fill::DUE };
         // What comes first in a new process on a new server is slow for once.
         local::progress("W1 and W2: warming up");
-        bench.fire(&Load::burst(TimeDelta::seconds(5))).await?;
+        bench.fire(scale.lead, &[Load::burst()]).await?;
         bench.whistles(Duration::from_secs(5)).await?;
         bench.rest().await?;
         fill::store(&mut bench.database, bench.people.units(), 0, stored).await?;
@@ -161,12 +169,16 @@ impl Bench {
     }
 
     async fn round(&mut self, scale: &Scale) -> anyhow::Result<Round> {
+        let servers = [&self.stack.servers.postgres, &self.stack.servers.nats].into_iter().flatten();
+        let running = self.stack.replicas.iter().map(Replica::pid).filter(|pid| *pid != 0);
+        let pids: Vec<_> = running.chain(servers.map(|server| server.process.pid)).collect();
+        let idle = process::share(&pids, scale.steady).await?;
         local::progress(&format!("W1: rungs fall due, {} whistles stored", self.stored));
-        let steady = self.fire(&Load::steady(scale.lead, scale.steady)).await?;
-        let mut bursts = Vec::new();
-        for _ in 0..scale.bursts {
-            bursts.push(self.fire(&Load::burst(scale.lead)).await?.at(1.0));
-        }
+        let mut loads = vec![Load::steady(scale.steady)];
+        loads.extend([(); BURSTS].map(|()| Load::burst()));
+        let mut fired = self.fire(scale.lead, &loads).await?;
+        let bursts = Times::of(fired.split_off(1).iter().map(|burst| burst.at(1.0)).collect());
+        let steady = Times::all(&fired.iter().collect::<Vec<_>>());
         self.rest().await?;
         local::progress("W2: whistles are blown");
         let blown = self.whistles(scale.busy).await?;
@@ -175,28 +187,58 @@ impl Bench {
         self.rest().await?;
         let later = self.at_part_of(limits.blowing * 0.3, scale).await?;
         self.rest().await?;
-        Ok(Round { steady, bursts: Times::of(bursts), blown, limits, later })
+        Ok(Round { idle, steady, bursts, blown, limits, later })
     }
 
-    async fn fire(&mut self, load: &Load) -> anyhow::Result<Times> {
-        let Load { count, rate, lasts, lead } = *load;
-        let first = self.next;
-        self.next += count;
-        let start = local::now() + lead;
-        fill::due(&mut self.database, self.people.units(), (first, count), start, rate).await?;
+    /// How late what these loads make due was fired, for every load; one after the other.
+    async fn fire(&mut self, mut lead: TimeDelta, loads: &[Load]) -> anyhow::Result<Vec<Times>> {
+        let (rungs, until) = loop {
+            let start = local::now() + lead;
+            let written = self.write(start, loads).await?;
+            if local::now() < start {
+                break written;
+            }
+            anyhow::ensure!(lead < TimeDelta::minutes(4), "it took longer than {lead} to write down what falls due");
+            lead = lead * 2;
+            self.rest().await?;
+        };
+        let mut fired = Vec::new();
+        for own in rungs {
+            fired.push(self.late(own, until).await?);
+        }
+        Ok(fired)
+    }
+
+    /// Writes down what falls due from then on; its numbers, and when all of it is over.
+    async fn write(
+        &mut self,
+        start: DateTime<Utc>,
+        loads: &[Load],
+    ) -> anyhow::Result<(Vec<(i64, i64)>, DateTime<Utc>)> {
+        let (mut at, mut rungs) = (start, Vec::new());
+        for load in loads {
+            let own = (self.next, load.count);
+            fill::due(&mut self.database, self.people.units(), own, at, load.rate).await?;
+            at += TimeDelta::from_std(load.lasts)?;
+            self.next += load.count;
+            rungs.push(own);
+        }
         fill::settle(&mut self.database).await?;
-        anyhow::ensure!(local::now() < start, "it took longer than {lead} to write down what falls due");
-        let until = start + TimeDelta::from_std(lasts)?;
+        Ok((rungs, at))
+    }
+
+    /// How late these rungs were fired, asked for when all of them should have been.
+    async fn late(&mut self, rungs: (i64, i64), until: DateTime<Utc>) -> anyhow::Result<Times> {
         loop {
             local::pause(Duration::from_millis(500)).await;
             if local::now() < until {
                 continue;
             }
-            let late = fill::lateness(&mut self.database, (first, count)).await?;
-            if i64::try_from(late.len())? == count {
+            let late = fill::lateness(&mut self.database, rungs).await?;
+            if i64::try_from(late.len())? == rungs.1 {
                 return Ok(Times::of(late));
             }
-            anyhow::ensure!(local::now() < until + TimeDelta::minutes(2), "{} of {count} rungs fired", late.len());
+            anyhow::ensure!(local::now() < until + TimeDelta::minutes(2), "{} of {} rungs fired", late.len(), rungs.1);
         }
     }
 
@@ -238,7 +280,7 @@ impl Bench {
         let (batches, due) = (scale.batches, local::now() - TimeDelta::minutes(1));
         let count = 100 * i64::from(batches);
         local::pause(Duration::from_secs(1)).await;
-        rounds::halt(&self.stack).await;
+        process::all(&self.stack, "STOP").await;
         let measured = async {
             fill::due(&mut self.database, self.people.units(), (first + 100, count), due, 0.0).await?;
             fill::settle(&mut self.database).await?;
@@ -260,7 +302,7 @@ impl Bench {
         sqlx::query("update assignment set next_due_at = null where next_due_at < clock_timestamp()")
             .execute(&mut self.database)
             .await?;
-        rounds::go_on(&self.stack).await;
+        process::all(&self.stack, "CONT").await;
         measured
     }
 

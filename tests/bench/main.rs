@@ -25,7 +25,7 @@ use chrono::TimeDelta;
 use clap::{Parser, ValueEnum};
 use local::servers::{Given, Servers};
 use local::stack::Options;
-use report::Report;
+use report::{Figure, Report};
 
 /// Measure the backbone beside what its servers can do and beside its peers.
 #[derive(Debug, Parser)]
@@ -67,12 +67,10 @@ struct Scale {
     stored: Vec<i64>,
     /// How long before what falls due is written down.
     lead: TimeDelta,
-    /// How often all of them are measured, one after the other.
+    /// How often all of them are measured, one after the other; an odd number, of which one is in the middle.
     rounds: u32,
     /// How long rungs fall due, in each round.
     steady: Duration,
-    /// How often many fall due at one instant, in each round.
-    bursts: u32,
     /// How long whistles are blown, in each round.
     busy: Duration,
     /// How long services idle.
@@ -93,10 +91,9 @@ impl Scale {
         Ok(match arguments.quick {
             true => Scale {
                 stored: vec![10_000],
-                lead: TimeDelta::seconds(10),
+                lead: TimeDelta::seconds(15),
                 rounds: 1,
                 steady: seconds(10),
-                bursts: 3,
                 busy: seconds(8),
                 idle: seconds(10),
                 batches: 210,
@@ -109,7 +106,6 @@ impl Scale {
                 lead: TimeDelta::seconds(30),
                 rounds: 3,
                 steady: seconds(20),
-                bursts: 1,
                 busy: seconds(8),
                 idle: seconds(60),
                 batches: 330,
@@ -150,21 +146,31 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let ladder = wanted(Workload::W1) || wanted(Workload::W2);
     let peers = if scale.peers && ladder { Some(peers::install().await?) } else { None };
     let mut report = Report { of: machine().await?, figures: Vec::new() };
+    let mut failed = Vec::new();
+    // What fails must not cost us what was measured before, or what can be after it.
+    let mut add = |measured: anyhow::Result<Vec<Figure>>| match measured {
+        Ok(figures) => report.add(figures, &arguments.json),
+        Err(error) => {
+            local::progress(&format!("failed: {error:#}"));
+            failed.push(error);
+            Ok(())
+        }
+    };
     if ladder {
-        report.add(ladder::measure(&scale, peers.as_deref()).await?, &arguments.json)?;
+        add(ladder::measure(&scale, peers.as_deref()).await)?;
     }
     if wanted(Workload::W3) {
-        report.add(sms::measure(&scale).await?, &arguments.json)?;
+        add(sms::measure(&scale).await)?;
     }
     if wanted(Workload::Life) {
-        report.add(life::measure(&scale).await?, &arguments.json)?;
+        add(life::measure(&scale).await)?;
     }
     if wanted(Workload::W5) {
-        report.add(footprint::measure(&scale).await?, &arguments.json)?;
-        report.add(footprint::catch_up(&scale).await?, &arguments.json)?;
+        add(footprint::measure(&scale).await)?;
+        add(footprint::catch_up(&scale).await)?;
     }
     print(&report);
-    Ok(())
+    failed.pop().map_or(Ok(()), Err)
 }
 
 #[expect(clippy::print_stdout, reason = "this is what the command is for")]

@@ -14,7 +14,7 @@ use tokio::process::Command;
 
 use crate::ladder::Load;
 use crate::report::{Figure, Times};
-use crate::{Scale, fill};
+use crate::{Scale, fill, process};
 
 /// The figures that peers stand beside.
 pub const P50: &str = "rung lateness p50, 500 due a second";
@@ -24,8 +24,8 @@ pub const P99: &str = "rung lateness p99, 500 due a second";
 pub const MOST: &str = "rung lateness max, 500 due a second";
 /// The median burst.
 pub const BURST: &str = "10 000 due at once, the last committed after";
-/// The slowest burst.
-pub const SLOWEST: &str = "the same, the slowest of three";
+/// With its servers, and as many pending as ever.
+pub const IDLE: &str = "share of a core with nothing due";
 
 const FILES: [(&str, &str); 8] = [
     ("package.json", include_str!("peers/package.json")),
@@ -60,18 +60,26 @@ const ALL: [(&str, &str); 4] = [
 /// A peer's figures.
 pub struct Beside {
     name: &'static str,
+    idle: f64,
     steady: Times,
     burst: Times,
 }
 
-/// All peers, one after the other.
-pub async fn measure(servers: &Servers, folder: &Path, scale: &Scale) -> anyhow::Result<Vec<Beside>> {
+/// All peers, one after the other. One that fails is not in the table, and says why.
+pub async fn measure(servers: &Servers, folder: &Path, scale: &Scale) -> Vec<Beside> {
     let mut all = Vec::new();
     for (name, _) in ALL {
         local::progress(&format!("W1: the same due times with {name}"));
-        all.push(Peer::new(servers, folder, name).await?.measure(servers, scale).await?);
+        match measured(servers, folder, name, scale).await {
+            Ok(beside) => all.push(beside),
+            Err(error) => local::progress(&format!("{name} is not in the table: {error:#}")),
+        }
     }
-    Ok(all)
+    all
+}
+
+async fn measured(servers: &Servers, folder: &Path, name: &'static str, scale: &Scale) -> anyhow::Result<Beside> {
+    Peer::new(servers, folder, name).await?.measure(servers, scale).await
 }
 
 /// Puts the peers' figures beside ours of the largest scale.
@@ -79,7 +87,7 @@ pub fn beside(figures: &mut [Figure], peers: &[Beside]) {
     for peer in peers {
         let (steady, burst) = (|part| peer.steady.at(part), |part| peer.burst.at(part));
         for (what, value) in
-            [(P50, steady(0.5)), (P99, steady(0.99)), (MOST, steady(1.0)), (BURST, burst(0.5)), (SLOWEST, burst(1.0))]
+            [(P50, steady(0.5)), (P99, steady(0.99)), (MOST, steady(1.0)), (BURST, burst(0.5)), (IDLE, peer.idle)]
         {
             if let Some(figure) = figures.iter_mut().rfind(|figure| figure.what == what) {
                 figure.peers.insert(peer.name.to_owned(), value);
@@ -174,23 +182,31 @@ impl Peer {
         };
         let worker = spec.start().await?;
         let measured = async {
-            let steady = self.fire(&mut settling, &Load::steady(scale.lead, scale.steady * scale.rounds)).await?;
-            let mut bursts = Vec::new();
-            // A peer that does not come to an end is a figure too, and must not cost us all others; nor is it asked again.
-            for _ in 0..scale.rounds * scale.bursts {
-                if !bursts.contains(&f64::INFINITY) {
-                    bursts.push(self.fire(&mut settling, &Load::burst(scale.lead)).await?.at(1.0));
+            local::pause(Duration::from_secs(5)).await;
+            let postgres = servers.postgres.as_ref().map(|server| server.process.pid);
+            let both: Vec<_> = postgres.into_iter().chain([worker.pid]).collect();
+            let idle = process::share(&both, scale.steady).await?;
+            let (mut steady, mut bursts) = (Vec::new(), Vec::new());
+            for _ in 0..scale.rounds {
+                steady.push(self.fire(&mut settling, &Load::steady(scale.steady), scale.lead).await?);
+            }
+            for _ in 0..scale.rounds {
+                bursts.push(self.fire(&mut settling, &Load::burst(), scale.lead).await?.at(1.0));
+                // A peer that does not come to an end is a figure too, and must not cost us all others; nor is it asked again.
+                if bursts.contains(&f64::INFINITY) {
+                    break;
                 }
             }
-            Ok(Beside { name: self.name, steady, burst: Times::of(bursts) })
+            let steady = Times::all(&steady.iter().collect::<Vec<_>>());
+            Ok(Beside { name: self.name, idle, steady, burst: Times::of(bursts) })
         };
         let measured: anyhow::Result<Beside> = measured.await;
         worker.stop().await;
         measured.with_context(|| format!("the log of {} ends:\n{}", self.name, tail(&self.log)))
     }
 
-    async fn fire(&mut self, settling: &mut PgConnection, load: &Load) -> anyhow::Result<Times> {
-        let Load { count, rate, lasts, lead } = *load;
+    async fn fire(&mut self, settling: &mut PgConnection, load: &Load, lead: TimeDelta) -> anyhow::Result<Times> {
+        let Load { count, rate, lasts } = *load;
         execute(&mut self.database, "truncate effect".into()).await?;
         let start = local::now() + lead;
         let numbers = [start.timestamp_millis().to_string(), count.to_string(), rate.to_string()];
@@ -206,7 +222,7 @@ impl Peer {
             if local::now() < until {
                 continue;
             }
-            let late: Vec<f64> = sqlx::query_scalar(
+            let mut late: Vec<f64> = sqlx::query_scalar(
                 "select (extract(epoch from pg_xact_commit_timestamp(xmin) - due) * 1000)::float8 from effect",
             )
             .fetch_all(&mut self.database)
@@ -216,7 +232,8 @@ impl Peer {
             }
             if local::now() > until + TimeDelta::minutes(3) {
                 local::progress(&format!("{}: {} of {count} jobs ran within three minutes", self.name, late.len()));
-                return Ok(Times::of(vec![f64::INFINITY]));
+                late.resize(usize::try_from(count)?, f64::INFINITY);
+                return Ok(Times::of(late));
             }
         }
     }

@@ -1,6 +1,9 @@
 //! What processes have used, as /proc tells it.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
+use local::stack::Stack;
 
 /// Clock ticks a second, as /proc counts them.
 const TICKS: f64 = 100.0;
@@ -18,6 +21,21 @@ pub fn used(pid: u32) -> anyhow::Result<f64> {
         }
     }
     Ok(used)
+}
+
+/// Sends this signal to every service.
+pub async fn all(stack: &Stack, signal: &str) {
+    for replica in &stack.replicas {
+        local::process::signal(signal, replica.pid()).await;
+    }
+}
+
+/// Per cent of a core that these processes use for so long.
+pub async fn share(pids: &[u32], time: Duration) -> anyhow::Result<f64> {
+    let now = || pids.iter().map(|pid| used(*pid)).sum::<anyhow::Result<f64>>();
+    let before = now()?;
+    local::pause(time).await;
+    Ok((now()? - before) / time.as_secs_f64() * 100.0)
 }
 
 /// MiB of memory that a process has.

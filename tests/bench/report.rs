@@ -23,6 +23,8 @@ pub struct Figure {
     pub ours: f64,
     /// The same of each round.
     pub rounds: Vec<f64>,
+    /// Whether it is asked if it has grown; no other figure tells.
+    pub in_growth: bool,
     /// What the servers can do without us.
     pub limit: Option<f64>,
     /// What others take for a smaller task.
@@ -46,7 +48,18 @@ impl Figure {
     /// A figure that stands alone.
     pub fn new(workload: &'static str, what: &str, unit: &'static str, ours: f64) -> Figure {
         let (what, peers) = (what.to_owned(), BTreeMap::new());
-        Figure { workload, what, stored: None, unit, ours, rounds: vec![ours], limit: None, peers, goal: None }
+        Figure {
+            workload,
+            what,
+            stored: None,
+            unit,
+            ours,
+            rounds: vec![ours],
+            in_growth: true,
+            limit: None,
+            peers,
+            goal: None,
+        }
     }
 
     /// The mean of all rounds.
@@ -167,12 +180,12 @@ impl Report {
         lines.join("\n")
     }
 
-    /// As Markdown: what was measured with several numbers of whistles stored, and how much worse it is than with the fewest: in each
-    /// round, where all were measured one after the other; of the rounds the one in the middle, of the numbers the worst. It is flat when
-    /// that is a tenth at most. None where all was measured once.
+    /// As Markdown: what was measured with several numbers of whistles stored, each in the middle one of its rounds; and how much worse
+    /// it is than with the fewest: in each round, where all were measured one after the other; of the rounds the one in the middle, of the
+    /// numbers the worst. It is flat when that is a tenth at most. None where all was measured once.
     pub fn growth(&self) -> Option<String> {
         let mut grown: Vec<Vec<&Figure>> = Vec::new();
-        for figure in self.figures.iter().filter(|figure| figure.stored.is_some()) {
+        for figure in self.figures.iter().filter(|figure| figure.stored.is_some() && figure.in_growth) {
             match grown.iter_mut().find(|same| (same[0].workload, &same[0].what) == (figure.workload, &figure.what)) {
                 Some(same) => same.push(figure),
                 None => grown.push(vec![figure]),
@@ -196,7 +209,8 @@ fn grown_line(same: &[&Figure]) -> String {
     let worse = |other: &&Figure| Times::of(first.rounds.iter().zip(&other.rounds).map(ratio).collect());
     let worst = same[1..].iter().map(worse).max_by(|one, other| one.at(0.5).total_cmp(&other.at(0.5)));
     let worst = worst.unwrap_or_else(|| Times::of(Vec::new()));
-    let figures = same.iter().map(|figure| format!("{} {}", number(figure.ours), figure.unit)).collect::<Vec<_>>();
+    let middle_of = |figure: &&Figure| number(Times::of(figure.rounds.clone()).at(0.5));
+    let figures = same.iter().map(|figure| format!("{} {}", middle_of(figure), figure.unit)).collect::<Vec<_>>();
     let flat = if worst.at(0.5) <= 1.1 { "yes" } else { "no" };
     let [least, middle, most] = [0.0, 0.5, 1.0].map(|part| number(worst.at(part)));
     format!("| {} | {} | {} | {middle} | {least} to {most} | {flat} |", first.workload, first.what, figures.join(" | "))
@@ -277,7 +291,7 @@ mod tests {
             [
                 "| | figure | 10 | 20 | worse | in the rounds | flat |",
                 "|---|---|---|---|---|---|---|",
-                "| W2 | time | 1.33 ms | 3.40 ms | 1.10 | 1.05 to 7.00 | yes |",
+                "| W2 | time | 1.00 ms | 2.10 ms | 1.10 | 1.05 to 7.00 | yes |",
                 "| W2 | rate | 90.0 whistles/s | 45.0 whistles/s | 2.00 | 2.00 to 2.00 | no |",
             ]
         );

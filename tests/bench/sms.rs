@@ -2,7 +2,7 @@
 //! their statement to the commit of their last hearer.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -11,7 +11,6 @@ use local::stand_ins::{Kind, Seen};
 use sqlx::{Connection as _, PgConnection};
 use system_tests::faults::people::People;
 use tokio::sync::broadcast;
-use tokio::sync::broadcast::error::RecvError;
 
 use crate::blowing::Callers;
 use crate::cost::Cost;
@@ -25,6 +24,9 @@ const RATE: f64 = 200.0;
 const CROWDED: f64 = 260.0;
 /// So long before it is measured: no server that is in use has plans that were made for empty tables, or has just started.
 const WARM: Duration = Duration::from_secs(10);
+
+/// So long an SMS is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// All services, their past, and who blows.
 struct Bench {
@@ -50,20 +52,19 @@ pub async fn measure(scale: &Scale) -> anyhow::Result<Vec<Figure>> {
     let mut benches = Vec::new();
     for stored in &scale.stored {
         let bench = Bench::start(*stored, scale).await?;
-        rounds::halt(&bench.stack).await;
+        rounds::halt(&bench.stack, scale).await;
         benches.push((bench, Vec::new()));
     }
     for number in 0..scale.rounds {
         for (bench, shown) in rounds::order(number, &mut benches) {
-            rounds::go_on(&bench.stack).await;
+            rounds::awake(&bench.stack, scale).await;
             shown.push(bench.round(scale).await?);
-            rounds::halt(&bench.stack).await;
+            rounds::halt(&bench.stack, scale).await;
         }
     }
     let mut all = Vec::new();
     for (bench, shown) in benches {
         all.extend(figures(&shown).into_iter().map(|figure| figure.stored(bench.stored)));
-        rounds::go_on(&bench.stack).await;
         bench.stack.stop().await;
     }
     Ok(all)
@@ -94,6 +95,8 @@ impl Bench {
         let since = local::now();
         reminders(stack, callers, CROWDED, scale.busy / 2).await?;
         let (crowded, stated) = facts(stack, since).await?;
+        // Nothing of it is left to do while the others are measured.
+        fill::settle_all(stack).await?;
         Ok(Round { reminded, bare, cost, heard, crowded, stated })
     }
 }
@@ -118,22 +121,28 @@ fn figures(rounds: &[Round]) -> Vec<Figure> {
     figures
 }
 
+/// What is known of whistles by their numbers.
+type ByNumber = Arc<Mutex<HashMap<usize, Instant>>>;
+
 /// Milliseconds from when each call should have begun.
 async fn reminders(stack: &Stack, callers: &Callers, rate: f64, time: Duration) -> anyhow::Result<Times> {
-    let (seen, began): (_, Arc<Mutex<HashMap<usize, Instant>>>) = (stack.ledger.subscribe(), Arc::default());
-    let first = tokio::spawn(firsts(seen));
+    let (began, first) = (ByNumber::default(), ByNumber::default());
+    let watching = tokio::spawn(firsts(stack.ledger.subscribe(), first.clone()));
     let blow = |due| {
         let (callers, began) = (callers.clone(), began.clone());
         async move {
             let number = callers.blow().await?;
-            began.lock().unwrap_or_else(PoisonError::into_inner).insert(number, due);
+            locked(&began).insert(number, due);
             Ok(())
         }
     };
     steadily(rate, time, blow).await?;
-    local::pause(Duration::from_secs(2)).await;
-    let first = first.await?;
-    let began = began.lock().unwrap_or_else(PoisonError::into_inner);
+    let ended = Instant::now();
+    while locked(&first).len() < locked(&began).len() && ended.elapsed() < PATIENCE {
+        local::pause(Duration::from_millis(100)).await;
+    }
+    watching.abort();
+    let (began, first) = (locked(&began), locked(&first));
     let late =
         first.iter().filter_map(|(number, at)| Some(at.duration_since(*began.get(number)?).as_secs_f64() * 1000.0));
     let times = Times::of(late.collect());
@@ -146,20 +155,18 @@ async fn reminders(stack: &Stack, callers: &Callers, rate: f64, time: Duration) 
     Ok(times)
 }
 
-/// When the first message of each whistle came, by its number; ends when nothing has come for a while.
-async fn firsts(mut seen: broadcast::Receiver<Seen>) -> HashMap<usize, Instant> {
-    let mut first = HashMap::new();
-    loop {
-        let next = tokio::time::timeout(Duration::from_secs(1), seen.recv());
-        match next.await {
-            Ok(Ok(Seen { kind: Kind::Sms, text, .. })) => {
-                let number = text.split_once("示例事项").and_then(|(_, rest)| rest.split_once('”')?.0.parse().ok());
-                if let Some(number) = number {
-                    first.entry(number).or_insert_with(Instant::now);
-                }
-            }
-            Ok(Ok(_)) => {}
-            Err(_) | Ok(Err(RecvError::Closed | RecvError::Lagged(_))) => return first,
+fn locked(times: &ByNumber) -> MutexGuard<'_, HashMap<usize, Instant>> {
+    times.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Notes when the first message of each whistle came.
+async fn firsts(mut seen: broadcast::Receiver<Seen>, first: ByNumber) {
+    // Ends when so many have come at once that some were missed: whoever waits for those says so.
+    while let Ok(seen) = seen.recv().await {
+        let Seen { kind: Kind::Sms, text, .. } = seen else { continue };
+        let number = text.split_once("示例事项").and_then(|(_, rest)| rest.split_once('”')?.0.parse().ok());
+        if let Some(number) = number {
+            locked(&first).entry(number).or_insert_with(Instant::now);
         }
     }
 }
