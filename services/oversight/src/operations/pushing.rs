@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 use foundation::clock::{self, Timestamp};
-use foundation::db::Chain;
+use foundation::db::{Chain, stays};
+use foundation::host::pause;
 use foundation::lease::Lease;
 use foundation::{outbox, telemetry};
 use futures::FutureExt as _;
@@ -84,8 +85,8 @@ impl Operations {
 
     async fn attempt(&self, taken: &Taken) -> Result<(), Error> {
         let again = |offered| {
-            let work = store::again(&self.db, taken.id, taken.attempts, backoff(taken.attempts), offered);
-            async move { Ok(self.db.in_time(work).await?) }
+            let again = move || store::again(&self.db, taken.id, taken.attempts, backoff(taken.attempts), offered);
+            self.in_hand(taken, again)
         };
         let matter = match self.matter(taken.assignment, taken.ladder).await {
             Ok(matter) => matter,
@@ -95,28 +96,46 @@ impl Operations {
             }
         };
         match self.earlier(taken.id, taken.doubtful).await {
-            Found::Receipt(receipt) => return self.db.in_time(self.record(taken, &receipt)).await,
+            Found::Receipt(receipt) => return self.in_hand(taken, || self.record(taken, &receipt)).await,
             Found::Nothing => {}
             Found::Unknown => return again(false).await,
         }
-        if !self.db.in_time(self.may_leave(taken)).await? {
+        if !self.in_hand(taken, || self.may_leave(taken)).await? {
             tracing::warn!(effect = %taken.id, "the platform itself was late: the case waits for the centre's release");
-            return Ok(self.db.in_time(store::hold(&self.db, taken.id, taken.attempts)).await?);
+            return self.in_hand(taken, || store::hold(&self.db, taken.id, taken.attempts)).await;
         }
         // Marked as sent before the timeline is read: an annulment is on the timeline, or it makes a correction.
-        if !self.db.in_time(store::first_sent(&self.db, taken.id, taken.attempts)).await? {
+        if !self.in_hand(taken, || store::first_sent(&self.db, taken.id, taken.attempts)).await? {
             return Ok(());
         }
-        let document = self.db.in_time(self.document(taken, matter)).await?;
+        let document = self.in_hand(taken, || self.document(taken, &matter)).await?;
         // A process that slept through its lease must not act on it.
         let lease = Lease::first_half(taken.since, LEASE);
         if !lease.holds() {
             return again(false).await;
         }
         match self.platform.push(&document, lease).await {
-            Pushed::Received(receipt) => self.db.in_time(self.record(taken, &receipt)).await,
+            Pushed::Received(receipt) => self.in_hand(taken, || self.record(taken, &receipt)).await,
             Pushed::NotTaken => again(true).await,
             Pushed::NotOffered => again(false).await,
+        }
+    }
+
+    /// Does this, again when the server goes away, until the half of the lease: whatever is done so may be done twice. What is given up
+    /// waits for the other half.
+    async fn in_hand<T, E, F>(&self, taken: &Taken, work: impl Fn() -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, E>>,
+        E: From<sqlx::Error>,
+        Error: From<E>,
+    {
+        loop {
+            match self.db.in_time(work()).await.map_err(Error::from) {
+                Err(Error::Database(error)) if !stays(&error) && taken.since.elapsed() < LEASE / 2 => {
+                    pause(Duration::from_millis(50)).await;
+                }
+                done => return done,
+            }
         }
     }
 
@@ -150,15 +169,15 @@ impl Operations {
         Ok(client.resolve_target(request).await.map_err(Box::new)?.into_inner())
     }
 
-    async fn document(&self, taken: &Taken, matter: ResolveTargetResponse) -> Result<Document, Error> {
+    async fn document(&self, taken: &Taken, matter: &ResolveTargetResponse) -> Result<Document, Error> {
         let timeline = views::timeline(&mut *self.db.work().acquire().await?, taken.whistle, taken.assignment).await?;
         Ok(Document {
             id: taken.id,
             kind: "case",
             corrects: None,
-            unit: matter.unit_name,
-            title: matter.title,
-            place: matter.place,
+            unit: matter.unit_name.clone(),
+            title: matter.title.clone(),
+            place: matter.place.clone(),
             timeline: timeline.iter().map(Line::of).collect(),
             text: String::new(),
         })
