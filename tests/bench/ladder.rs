@@ -84,19 +84,7 @@ struct Limits {
 
 /// Both workloads at every scale; the peers beside the last.
 pub async fn measure(scale: &Scale, peers: Option<&Path>) -> anyhow::Result<Vec<Figure>> {
-    let mut benches = Vec::new();
-    for stored in &scale.stored {
-        let bench = Bench::start(*stored, scale).await?;
-        rounds::halt(&bench.stack, scale).await;
-        benches.push((bench, Vec::new()));
-    }
-    for number in 0..scale.rounds {
-        for (bench, shown) in rounds::order(number, &mut benches) {
-            rounds::awake(&bench.stack, scale).await;
-            shown.push(bench.round(scale).await?);
-            rounds::halt(&bench.stack, scale).await;
-        }
-    }
+    let benches = rounds::measured::<Bench>(scale).await?;
     let mut figures = Vec::new();
     for (bench, shown) in &benches {
         let last = Some(&bench.stored) == scale.stored.last();
@@ -151,8 +139,9 @@ fn rung_figures(rounds: &[Round], last: bool) -> Vec<Figure> {
     ]
 }
 
-impl Bench {
-    /// On servers of its own, with so many whistles stored.
+impl rounds::Bench for Bench {
+    type Round = Round;
+
     async fn start(stored: i64, scale: &Scale) -> anyhow::Result<Bench> {
         let options = Options { services: vec!["dispatch"], ..scale.options() };
         let stack = Stack::start(&options).await?;
@@ -166,6 +155,10 @@ impl Bench {
         bench.rest().await?;
         fill::store(&mut bench.database, bench.people.units(), 0, stored).await?;
         Ok(bench)
+    }
+
+    fn stack(&self) -> &Stack {
+        &self.stack
     }
 
     async fn round(&mut self, scale: &Scale) -> anyhow::Result<Round> {
@@ -189,7 +182,9 @@ impl Bench {
         self.rest().await?;
         Ok(Round { idle, steady, bursts, blown, limits, later })
     }
+}
 
+impl Bench {
     /// How late what these loads make due was fired, for every load; one after the other.
     async fn fire(&mut self, mut lead: TimeDelta, loads: &[Load]) -> anyhow::Result<Vec<Times>> {
         let (rungs, until) = loop {

@@ -49,28 +49,17 @@ struct Round {
 
 /// At every scale.
 pub async fn measure(scale: &Scale) -> anyhow::Result<Vec<Figure>> {
-    let mut benches = Vec::new();
-    for stored in &scale.stored {
-        let bench = Bench::start(*stored, scale).await?;
-        rounds::halt(&bench.stack, scale).await;
-        benches.push((bench, Vec::new()));
-    }
-    for number in 0..scale.rounds {
-        for (bench, shown) in rounds::order(number, &mut benches) {
-            rounds::awake(&bench.stack, scale).await;
-            shown.push(bench.round(scale).await?);
-            rounds::halt(&bench.stack, scale).await;
-        }
-    }
     let mut all = Vec::new();
-    for (bench, shown) in benches {
+    for (bench, shown) in rounds::measured::<Bench>(scale).await? {
         all.extend(figures(&shown).into_iter().map(|figure| figure.stored(bench.stored)));
         bench.stack.stop().await;
     }
     Ok(all)
 }
 
-impl Bench {
+impl rounds::Bench for Bench {
+    type Round = Round;
+
     async fn start(stored: i64, scale: &Scale) -> anyhow::Result<Bench> {
         let stack = Stack::start(&scale.options()).await?;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of whistles is small")]
@@ -80,6 +69,10 @@ impl Bench {
         fill::store(&mut fill::open(&stack).await?, people.units(), 0, stored).await?;
         fill::store_elsewhere(&stack, 0, stored).await?;
         Ok(Bench { stack, callers, stored })
+    }
+
+    fn stack(&self) -> &Stack {
+        &self.stack
     }
 
     async fn round(&mut self, scale: &Scale) -> anyhow::Result<Round> {
