@@ -202,7 +202,9 @@ async fn machine() -> anyhow::Result<BTreeMap<String, String>> {
     note("kernel", kernel.split('-').next().unwrap_or_default().trim().to_owned());
     note("sessions", "random_page_cost 1.1; plan_cache_mode force_generic_plan for Haiqu and pgbench".into());
     note("date", local::now().to_rfc3339());
-    note("command", std::env::args().skip(1).fold("cargo bench-system".into(), |all, one| format!("{all} {one}")));
+    let mut command: Vec<_> = std::env::args().collect();
+    command.splice(..1, ["cargo bench-system".to_owned()]);
+    note("command", command.join(" "));
     let mut git = tokio::process::Command::new("git");
     let commit = git.args(["describe", "--always", "--dirty", "--exclude=*"]).output().await?;
     note("commit", String::from_utf8_lossy(&commit.stdout).trim().to_owned());
