@@ -4,10 +4,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use foundation::db::{self, Schema};
-use local::testing::{database, run};
+use foundation::data::{Schema, schema};
 use serde_json::Value;
 use sqlx::{Connection as _, PgConnection, Row as _};
+use testing::{empty_database as database, run};
 
 const SERVICES: [Schema; 5] =
     [residents::SCHEMA, grievances::SCHEMA, dispatch::SCHEMA, notifications::SCHEMA, oversight::SCHEMA];
@@ -19,19 +19,20 @@ const SMALL: [&str; 8] = ["log_head", "relay", "consumer", "catchup", "policy", 
 fn every_statement_finds_its_rows_by_an_index() {
     run(async {
         let (mut seen, mut slow) = (0, Vec::new());
-        for schema in SERVICES {
+        for service in SERVICES {
             let url = database().await.unwrap();
-            db::migrate(&url.clone().into(), schema).await.unwrap();
+            schema::migrate(&url.clone().into(), service).await.unwrap();
             let mut connection = PgConnection::connect(&url).await.unwrap();
             // Empty tables are scanned for want of rows: what matters is whether there is another way.
             sqlx::raw_sql("set enable_seqscan = off").execute(&mut connection).await.unwrap();
             let under_way = partial(&mut connection).await;
             // What a restore holds is counted for ops, once, however long that takes.
-            for statement in statements(schema.name).into_iter().filter(|statement| !statement.contains("from leaving"))
+            for statement in
+                statements(service.name).into_iter().filter(|statement| !statement.contains("from leaving"))
             {
                 let plan = plan(&mut connection, &statement).await;
                 seen += 1;
-                let mut found = |scan| slow.push(format!("{}: {scan} in\n{statement}\n", schema.name));
+                let mut found = |scan| slow.push(format!("{}: {scan} in\n{statement}\n", service.name));
                 scans(&plan[0]["Plan"], &under_way, false, &mut found);
             }
         }
@@ -44,7 +45,7 @@ fn every_statement_finds_its_rows_by_an_index() {
 fn a_statement_without_an_index_is_found() {
     run(async {
         let url = database().await.unwrap();
-        db::migrate(&url.clone().into(), dispatch::SCHEMA).await.unwrap();
+        schema::migrate(&url.clone().into(), dispatch::SCHEMA).await.unwrap();
         let mut connection = PgConnection::connect(&url).await.unwrap();
         let mut found = Vec::new();
         let plan = plan(&mut connection, "select 1 from whistle where title = $1").await;

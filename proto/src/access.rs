@@ -1,7 +1,7 @@
 //! Who may call what: the one table (rpc, role, relation). What is not in it is denied.
 //!
-//! The auth layer checks the role before a handler runs; the handler checks the relation against the record it loads,
-//! and answers NOT_FOUND for a record outside it. A test fails when an rpc has no row.
+//! The auth layer checks the role before a handler runs, and makes of the relation the scope that every load and every list puts in
+//! its `where`: a record outside of it is not found. A test fails when an rpc has no row.
 
 /// A role of the token's `roles` claim, by its name there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub enum Relation {
     Area,
     /// A record of the caller's unit.
     Unit,
+    /// A record of a matter that the caller is in charge of (claim `matters`).
+    Matters,
     /// A record that the caller handed in.
     Own,
     /// Any record, if the caller is this service (`sub` of its token).
@@ -85,7 +87,7 @@ pub fn find(rpc: &str) -> Option<&'static Access> {
     ACCESS.iter().find(|access| access.rpc == rpc)
 }
 
-use Relation::{Any, Area, Own, Unit as OwnUnit, Workload};
+use Relation::{Any, Area, Matters, Own, Unit as OwnUnit, Workload};
 use Role::{Centre, Community, GridWorker, Hotline, Leader, Ops, Oversight, Resident, Service, Street, Unit};
 
 const fn row(rpc: &'static str, grants: &'static [(Role, Relation)]) -> Access {
@@ -93,9 +95,9 @@ const fn row(rpc: &'static str, grants: &'static [(Role, Relation)]) -> Access {
 }
 
 const READ_LOOP: &[(Role, Relation)] =
-    &[(Community, Area), (Street, Area), (Leader, Area), (Centre, Any), (Oversight, Any)];
+    &[(Community, Area), (Street, Area), (Leader, Matters), (Centre, Any), (Oversight, Any)];
 const READ_WHISTLE: &[(Role, Relation)] =
-    &[(Community, Area), (Street, Area), (Unit, OwnUnit), (Leader, Area), (Centre, Any), (Oversight, Any)];
+    &[(Community, Area), (Street, Area), (Unit, OwnUnit), (Leader, Matters), (Centre, Any), (Oversight, Any)];
 const RAISE: &[(Role, Relation)] =
     &[(Resident, Own), (GridWorker, Area), (Community, Area), (Street, Area), (Centre, Any), (Hotline, Own)];
 const FOLLOW: &[(Role, Relation)] = &[
@@ -103,7 +105,7 @@ const FOLLOW: &[(Role, Relation)] = &[
     (GridWorker, Area),
     (Community, Area),
     (Street, Area),
-    (Leader, Area),
+    (Leader, Matters),
     (Centre, Any),
     (Hotline, Own),
     (Oversight, Any),
@@ -114,9 +116,13 @@ pub const ACCESS: &[Access] = &[
     row("/haiqu.events.v1.EventLogService/Read", &[(Service, Any)]),
     row("/haiqu.ops.v1.DeadLetterService/ListDeadLetters", &[(Ops, Any)]),
     row("/haiqu.ops.v1.DeadLetterService/ReplayDeadLetters", &[(Ops, Any)]),
+    row("/haiqu.ops.v1.DeadLetterService/DiscardDeadLetter", &[(Ops, Any)]),
     row("/haiqu.ops.v1.HoldService/GetHold", &[(Ops, Any)]),
     row("/haiqu.ops.v1.HoldService/ListHeldEffects", &[(Ops, Any)]),
     row("/haiqu.ops.v1.HoldService/ReleaseHold", &[(Ops, Any)]),
+    row("/haiqu.ops.v1.HoldService/ConfirmClock", &[(Ops, Any)]),
+    row("/haiqu.ops.v1.ConsumerService/ListConsumers", &[(Ops, Any)]),
+    row("/haiqu.ops.v1.ConsumerService/StrikeOffConsumer", &[(Ops, Any)]),
     row(
         "/haiqu.residents.v1.ResidentService/RegisterResident",
         &[(GridWorker, Area), (Community, Area), (Centre, Any)],
@@ -144,6 +150,8 @@ pub const ACCESS: &[Access] = &[
     row("/haiqu.grievances.v1.GrievanceService/GetGrievance", FOLLOW),
     row("/haiqu.grievances.v1.GrievanceService/LookUpGrievance", &[(Hotline, Own), (Centre, Any)]),
     row("/haiqu.grievances.v1.GrievanceService/ListGrievances", READ_LOOP),
+    row("/haiqu.grievances.v1.GrievanceService/ListGrievanceChanges", FOLLOW),
+    row("/haiqu.grievances.v1.GrievanceService/WatchGrievances", FOLLOW),
     row("/haiqu.dispatch.v1.WhistleService/BlowWhistle", &[(Street, Area), (Centre, Any)]),
     row("/haiqu.dispatch.v1.WhistleService/GetWhistle", READ_WHISTLE),
     row("/haiqu.dispatch.v1.WhistleService/ListWhistles", READ_LOOP),
@@ -156,6 +164,8 @@ pub const ACCESS: &[Access] = &[
     row("/haiqu.dispatch.v1.WhistleService/ConfirmAssignment", &[(Street, Area), (Centre, Any)]),
     row("/haiqu.dispatch.v1.WhistleService/WithdrawWhistle", &[(Street, Area)]),
     row("/haiqu.dispatch.v1.WhistleService/AnnulCard", &[(Centre, Any)]),
+    row("/haiqu.dispatch.v1.WhistleService/ListWhistleChanges", READ_WHISTLE),
+    row("/haiqu.dispatch.v1.WhistleService/WatchWhistles", READ_WHISTLE),
     row("/haiqu.dispatch.v1.DirectoryService/PutUnit", &[(Centre, Any)]),
     row("/haiqu.dispatch.v1.DirectoryService/GetUnit", &[(Centre, Any), (Unit, OwnUnit)]),
     row("/haiqu.dispatch.v1.DirectoryService/ListUnits", &[(Street, Any), (Centre, Any)]),

@@ -11,7 +11,7 @@ use local::scenario::timestamp;
 use local::stack::Stack;
 use proto::common::v1 as common;
 use proto::dispatch::v1 as dispatch;
-use proto::dispatch::v1::blow_whistle_request::Call;
+use proto::dispatch::v1::blow_whistle_request::{Assignee, Subject};
 use proto::dispatch::v1::whistle_service_client::WhistleServiceClient;
 use system_tests::faults::people::{MATTER, People};
 use tokio::task::JoinSet;
@@ -52,22 +52,23 @@ impl Callers {
             true => *self.people.grievances.get(number).context("there are no more grievances")?,
             false => Uuid::now_v7(),
         };
-        let call = |unit: &Uuid, role: common::AssignmentRole| Call { unit_id: unit.to_string(), role: role.into() };
+        let assignee =
+            |unit: &Uuid, role: common::AssignmentRole| Assignee { unit_id: unit.to_string(), role: role.into() };
         let units = self.people.units();
-        let mut calls = vec![call(&units[number % units.len()], common::AssignmentRole::Lead)];
+        let mut assignees = vec![assignee(&units[number % units.len()], common::AssignmentRole::Lead)];
         if number % 2 == 1 {
-            calls.push(call(&units[(number + 1) % units.len()], common::AssignmentRole::Supporting));
+            assignees.push(assignee(&units[(number + 1) % units.len()], common::AssignmentRole::Supporting));
         }
         let request = dispatch::BlowWhistleRequest {
             request_id: request_id(),
-            grievance_id: grievance.to_string(),
+            subject: Some(Subject::GrievanceId(grievance.to_string())),
             area: self.people.area(number),
             matter: MATTER.into(),
             title: format!("示例事项{number}"),
             place: "示例小区".into(),
             difficulty: common::Difficulty::Complex.into(),
-            calls,
-            handle_by: Some(timestamp(local::now() + TimeDelta::days(30))),
+            assignees,
+            handle_due_time: Some(timestamp(local::now() + TimeDelta::days(30))),
             policy_version: 0,
         };
         let request = self.people.street(number).request(request);

@@ -117,30 +117,37 @@ const ELSEWHERE: [(&str, &[&str]); 3] = [
              select bench_id(6, n), 'GRID_PATROL', '示例事项' || n, '示例小区', '150302' || (100 + n % 40), '{}', 'grid-' || n % 400,
                     'grid-' || n % 400, 'whistled', bench_id(1, n), clock_timestamp(), 3, clock_timestamp(), clock_timestamp()
              from generate_series($1::bigint, $2::bigint - 1) n",
-            "insert into step (grievance_id, version, state, at)
-             select bench_id(6, n), version, state, clock_timestamp()
+            "insert into history (event_id, subject_id, version, at, actor, role, kind, data)
+             select gen_random_uuid(), bench_id(6, n), version, clock_timestamp(), 'street-' || n % 40, 'street', kind,
+                    jsonb_build_object('state', state)
              from generate_series($1::bigint, $2::bigint - 1) n,
-                  (values (1, 'raised'), (2, 'reviewed'), (3, 'whistled')) step (version, state)",
+                  (values (1, 'raised', 'raised'), (2, 'reviewed', 'reviewed'), (3, 'progressed', 'whistled')) step (version, kind, state)",
         ],
     ),
     (
         "notifications",
-        &["insert into message (id, whistle_id, assignment_id, ladder_id, ladder_kind, rung, text, target, due_at, check_after_ms,
-                                state, attempts, masked_phone, accepted_at, delivered_at)
-           select bench_id(4, 2 * n + k), bench_id(1, n), bench_id(2, 2 * n + k), bench_id(3, 2 * n + k), 'answer', 1, 1, 'duty',
-                  clock_timestamp(), 60000, 'delivered', 1, '138****0000', clock_timestamp(), clock_timestamp()
-           from generate_series($1::bigint, $2::bigint - 1) n, generate_series(0, n % 2) k"],
+        &[
+            "insert into message (id, whistle_id, assignment_id, ladder_id, ladder_kind, rung, text, target, due_at, check_after_ms)
+             select bench_id(4, 2 * n + k), bench_id(1, n), bench_id(2, 2 * n + k), bench_id(3, 2 * n + k), 'answer', 1, 1, 'duty',
+                    clock_timestamp(), 60000
+             from generate_series($1::bigint, $2::bigint - 1) n, generate_series(0, n % 2) k",
+            "insert into delivery (id, way, subject_id, target, due_at, state, attempts, left_at, accepted_at, delivered_at, answer)
+             select bench_id(4, 2 * n + k), 'sms', bench_id(2, 2 * n + k), 'duty', clock_timestamp(), 'delivered', 1,
+                    clock_timestamp(), clock_timestamp(), clock_timestamp(), '138****0000'
+             from generate_series($1::bigint, $2::bigint - 1) n, generate_series(0, n % 2) k",
+        ],
     ),
     (
         "oversight",
-        &["insert into timeline (id, whistle_id, assignment_id, at, text)
-           select bench_id(7 + what, 2 * n + k), bench_id(1, n), bench_id(2, 2 * n + k), clock_timestamp(), '第1级短信已送达'
+        &["insert into timeline (id, whistle_id, assignment_id, at, happening)
+           select bench_id(7 + what, 2 * n + k), bench_id(1, n), bench_id(2, 2 * n + k), clock_timestamp(),
+                  jsonb_build_object('kind', 'reminded', 'rung', 1)
            from generate_series($1::bigint, $2::bigint - 1) n, generate_series(0, n % 2) k, generate_series(0, 2) what"],
     ),
 ];
 
 const STORED: [&str; 6] = [
-    "insert into whistle (id, grievance_id, area, matter, title, place, difficulty, state, blown_at, policy_version, handle_by, version)
+    "insert into whistle (id, grievance_id, area, matter, title, place, difficulty, state, blown_at, policy_version, handle_due_at, version)
      select bench_id(1, n), bench_id(6, n), '150302' || (100 + n % 40), 'FAULTS', '示例事项' || n, '示例小区', 'complex', 'open',
             clock_timestamp(), 1, clock_timestamp() + interval '60 days', 1
      from generate_series($1::bigint, $2::bigint - 1) n where cardinality($3::uuid[]) > 0",
@@ -149,8 +156,8 @@ const STORED: [&str; 6] = [
      select bench_id(2, 2 * n + k), bench_id(1, n), ($3::uuid[])[1 + (2 * n + k) % cardinality($3::uuid[])],
             case k when 0 then 'lead' else 'supporting' end, 'whistled', clock_timestamp() + interval '30 days' + n * interval '1 ms'
      from generate_series($1::bigint, $2::bigint - 1) n, generate_series(0, n % 2) k",
-    "insert into ladder (id, assignment_id, kind, generation, started_at)
-     select bench_id(3, 2 * n + k), bench_id(2, 2 * n + k), 'answer', 1, clock_timestamp()
+    "insert into ladder (id, assignment_id, ordinal, kind, generation, started_at)
+     select bench_id(3, 2 * n + k), bench_id(2, 2 * n + k), 1, 'answer', 1, clock_timestamp()
      from generate_series($1::bigint, $2::bigint - 1) n, generate_series(0, n % 2) k where cardinality($3::uuid[]) > 0",
     "insert into rung (ladder_id, number, due_at, fired_at, card)
      select bench_id(3, 2 * n + k), number, clock_timestamp() + after, case number when 1 then clock_timestamp() end,
@@ -162,7 +169,7 @@ const STORED: [&str; 6] = [
      select bench_id(3, 2 * n + k), 1, jsonb_build_array(jsonb_build_object('id', bench_id(4, 2 * n + k), 'kind', 'sms', 'target', 'duty'))
      from generate_series($1::bigint, $2::bigint - 1) n, generate_series(0, n % 2) k where cardinality($3::uuid[]) > 0",
     "insert into request (caller, request_id, method, body_hash, response)
-     select 'street-' || n % 40, bench_id(5, n), 'BlowWhistle', sha256(n::text::bytea), decode(repeat('00', 700), 'hex')
+     select 'street-' || n % 40, bench_id(5, n), '/haiqu.dispatch.v1.WhistleService/BlowWhistle', sha256(n::text::bytea), decode(repeat('00', 260), 'hex')
      from generate_series($1::bigint, $2::bigint - 1) n where cardinality($3::uuid[]) > 0",
 ];
 
@@ -185,13 +192,13 @@ pub async fn due(
 }
 
 const PENDING: [&str; 4] = [
-    "insert into whistle (id, grievance_id, area, matter, title, place, difficulty, state, blown_at, policy_version, handle_by, version)
+    "insert into whistle (id, grievance_id, area, matter, title, place, difficulty, state, blown_at, policy_version, handle_due_at, version)
      select bench_id(1, n), bench_id(6, n), $6, 'FAULTS', '示例事项' || n, '示例小区', 'complex', 'open',
             $4::timestamptz + (n - $1) * $5::float8 * interval '1 s' - interval '1 hour', 1,
             clock_timestamp() + interval '60 days', 1
      from generate_series($1::bigint, $2::bigint - 1) n where cardinality($3::uuid[]) > 0",
-    "insert into ladder (id, assignment_id, kind, generation, started_at)
-     select bench_id(3, n), bench_id(2, n), 'answer', 1, $4::timestamptz + (n - $1) * $5::float8 * interval '1 s' - interval '1 hour'
+    "insert into ladder (id, assignment_id, ordinal, kind, generation, started_at)
+     select bench_id(3, n), bench_id(2, n), 1, 'answer', 1, $4::timestamptz + (n - $1) * $5::float8 * interval '1 s' - interval '1 hour'
      from generate_series($1::bigint, $2::bigint - 1) n where cardinality($3::uuid[]) > 0 and $6 <> ''",
     "insert into rung (ladder_id, number, due_at, fired_at, card)
      select bench_id(3, n), number, $4::timestamptz + (n - $1) * $5::float8 * interval '1 s' + after,

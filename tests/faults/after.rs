@@ -29,8 +29,9 @@ async fn connect(stack: &Stack, service: &str) -> anyhow::Result<PgConnection> {
 /// Reminders that are recorded as superseded.
 pub async fn superseded(stack: &Stack) -> anyhow::Result<HashSet<Uuid>> {
     let mut notifications = connect(stack, "notifications").await?;
-    let ids: Vec<Uuid> =
-        sqlx::query_scalar("select id from message where state = 'superseded'").fetch_all(&mut notifications).await?;
+    let ids: Vec<Uuid> = sqlx::query_scalar("select id from delivery where way = 'sms' and state = 'superseded'")
+        .fetch_all(&mut notifications)
+        .await?;
     Ok(ids.into_iter().collect())
 }
 
@@ -147,8 +148,12 @@ async fn stated_twice(stack: &Stack) -> anyhow::Result<Vec<Violation>> {
     for payload in stated {
         let fired = RungFired::decode(&payload[..])?;
         if !known.insert((fired.ladder_id.clone(), fired.rung)) {
-            let (whistle, assignment, rung) = (fired.whistle_id, fired.assignment_id, fired.rung);
-            let due = fired.due_at.as_ref().and_then(local::scenario::time);
+            let (whistle, assignment, rung) = (
+                fired.whistle.unwrap_or_default().whistle_id,
+                fired.assignment.unwrap_or_default().assignment_id,
+                fired.rung,
+            );
+            let due = fired.due_time.as_ref().and_then(local::scenario::time);
             let due = due.map(|at| at.to_rfc3339()).unwrap_or_default();
             let what = format!("fired twice: whistle {whistle}, assignment {assignment}, rung {rung}, due {due}");
             found.push(Violation { invariant: "I2", what });

@@ -25,15 +25,16 @@ const PATIENCE: Duration = Duration::from_secs(240);
 pub(super) struct Method<A>(pub &'static str, pub fn(&A) -> Option<DateTime<Utc>>);
 
 pub(super) const BLOW: Method<dispatch::BlowWhistleResponse> =
-    Method("BlowWhistle", |done| time(done.whistle.as_ref()?.blow_time.as_ref()?));
-pub(super) const ANSWER: Method<dispatch::Assignment> =
-    Method("AnswerAssignment", |done| time(done.answer_time.as_ref()?));
+    Method("BlowWhistle", |done| time(done.blow_time.as_ref()?));
+pub(super) const ANSWER: Method<dispatch::AssignmentStatus> =
+    Method("AnswerAssignment", |done| time(done.update_time.as_ref()?));
 pub(super) const TAP: Method<AnswerByLinkResponse> = Method("AnswerByLink", |done| time(done.answer_time.as_ref()?));
-pub(super) const SUBMIT: Method<dispatch::Assignment> =
-    Method("SubmitAssignment", |done| time(done.submit_time.as_ref()?));
-pub(super) const CONFIRM: Method<dispatch::Assignment> =
-    Method("ConfirmAssignment", |done| time(done.close_time.as_ref()?));
-pub(super) const WITHDRAW: Method<dispatch::Whistle> = Method("WithdrawWhistle", |_| None);
+pub(super) const SUBMIT: Method<dispatch::AssignmentStatus> =
+    Method("SubmitAssignment", |done| time(done.update_time.as_ref()?));
+pub(super) const CONFIRM: Method<dispatch::AssignmentStatus> =
+    Method("ConfirmAssignment", |done| time(done.update_time.as_ref()?));
+pub(super) const WITHDRAW: Method<dispatch::WhistleStatus> =
+    Method("WithdrawWhistle", |done| time(done.update_time.as_ref()?));
 
 impl Driver {
     /// Calls until the outcome is known: the answer, or a refusal that stays. Some clients vanish mid-call first, some call

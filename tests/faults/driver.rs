@@ -14,7 +14,7 @@ use local::stack::Stack;
 use local::stand_ins::{Kind, Seen};
 use proto::common::v1 as common;
 use proto::dispatch::v1 as dispatch;
-use proto::dispatch::v1::blow_whistle_request::Call;
+use proto::dispatch::v1::blow_whistle_request::{Assignee, Subject};
 use proto::dispatch::v1::whistle_service_client::WhistleServiceClient;
 use proto::notifications::v1::AnswerByLinkRequest;
 use proto::notifications::v1::answer_link_service_client::AnswerLinkServiceClient;
@@ -159,7 +159,8 @@ impl Driver {
         while let Some(ended) = deeds.join_next().await {
             let (index, acted) = ended?;
             let (stopped_at, finished) = acted?;
-            shares[index].stopped_at = shares[index].stopped_at.or(stopped_at);
+            // Who answered before the withdrawal had stopped the ladder already.
+            shares[index].stopped_at = stopped_at.or(shares[index].stopped_at);
             shares[index].handed_in = finished;
             done &= finished;
         }
@@ -185,20 +186,24 @@ impl Driver {
         }
     }
 
-    async fn blow(&self, rng: &mut StdRng, number: usize) -> anyhow::Result<dispatch::Whistle> {
+    async fn blow(&self, rng: &mut StdRng, number: usize) -> anyhow::Result<dispatch::BlowWhistleResponse> {
         let role = |index| if index == 0 { common::AssignmentRole::Lead } else { common::AssignmentRole::Supporting };
         let units = self.people.some_units(rng);
-        let calls = units.iter().enumerate();
+        let assignees = units.iter().enumerate();
         let request = dispatch::BlowWhistleRequest {
             request_id: draw(rng),
-            grievance_id: self.people.grievances[number % self.people.grievances.len()].to_string(),
+            subject: Some(Subject::GrievanceId(
+                self.people.grievances[number % self.people.grievances.len()].to_string(),
+            )),
             area: self.people.area(number),
             matter: MATTER.into(),
             title: "示例事项".into(),
             place: "示例小区".into(),
             difficulty: common::Difficulty::Complex.into(),
-            calls: calls.map(|(i, unit)| Call { unit_id: unit.to_string(), role: role(i).into() }).collect(),
-            handle_by: Some(timestamp(local::now() + TimeDelta::days(3))),
+            assignees: assignees
+                .map(|(i, unit)| Assignee { unit_id: unit.to_string(), role: role(i).into() })
+                .collect(),
+            handle_due_time: Some(timestamp(local::now() + TimeDelta::days(3))),
             policy_version: self.policy,
         };
         let client = self.whistles[number % self.whistles.len()].clone();
@@ -209,7 +214,7 @@ impl Driver {
         };
         let answer = self.sure(rng, street, &request, call, (BLOW, &request.request_id)).await?;
         self.other_body(rng, street, &request, client.clone()).await;
-        answer?.whistle.context("no whistle")
+        Ok(answer?)
     }
 
     /// Acts for a unit; tells when its ladder stopped, and whether it handed in.
@@ -241,7 +246,7 @@ impl Driver {
             evidence: vec![dispatch::Evidence {
                 photo_id: share.assignment.to_string(),
                 place: "示例小区".into(),
-                time: Some(timestamp(local::now())),
+                capture_time: Some(timestamp(local::now())),
             }],
         };
         let client = self.whistles[0].clone();
@@ -267,7 +272,7 @@ impl Driver {
             async move { client.answer_assignment(request).await }
         };
         match self.sure(rng, who, &request, call, (ANSWER, &request.assignment_id)).await? {
-            Ok(answered) => Ok(stop_of(&answered)),
+            Ok(answered) => Ok(stop_of(&answered.update_time)),
             Err(refused) => Ok(self.refused("AnswerAssignment", share, &refused)),
         }
     }
@@ -327,9 +332,7 @@ impl Driver {
         };
         match self.sure(rng, self.people.street(number), &request, call, (WITHDRAW, &request.whistle_id)).await? {
             Ok(withdrawn) => {
-                for (share, now) in shares.iter_mut().zip(&withdrawn.assignments) {
-                    share.stopped_at = stop_of(now);
-                }
+                shares.iter_mut().for_each(|share| share.stopped_at = stop_of(&withdrawn.update_time));
                 Ok(true)
             }
             Err(refused) => {
@@ -360,11 +363,10 @@ impl Driver {
     }
 }
 
-fn share(assignment: &dispatch::Assignment, unit: usize, withdrawn: bool) -> anyhow::Result<Share> {
-    let ladder = assignment.ladders.first().context("no ladder")?;
+fn share(assignment: &dispatch::BlownAssignment, unit: usize, withdrawn: bool) -> anyhow::Result<Share> {
     Ok(Share {
         assignment: assignment.assignment_id.parse()?,
-        ladder: ladder.ladder_id.parse()?,
+        ladder: assignment.ladder_id.parse()?,
         unit,
         stopped_at: None,
         handed_in: false,
@@ -373,9 +375,9 @@ fn share(assignment: &dispatch::Assignment, unit: usize, withdrawn: bool) -> any
     })
 }
 
-/// When the answer ladder stopped.
-fn stop_of(assignment: &dispatch::Assignment) -> Option<DateTime<Utc>> {
-    assignment.ladders.first().and_then(|ladder| ladder.stop_time.as_ref().and_then(time))
+/// When the ladder stopped: at the very instant of what stopped it.
+fn stop_of(done: &Option<prost_types::Timestamp>) -> Option<DateTime<Utc>> {
+    done.as_ref().and_then(time)
 }
 
 fn token(text: &str) -> Option<String> {

@@ -45,10 +45,12 @@ impl People {
         let directory = DirectoryServiceClient::new(channel(stack, "dispatch")?);
         let entries = people.units.iter().enumerate().map(|(number, id)| put(&centre, &directory, number, *id));
         try_join_all(entries).await?;
-        let mayor =
-            dispatch::DeputyMayor {
-                matter: MATTER.into(), name: "分管副区长".into(), phone: phone(0, "deputy_mayor")
-            };
+        let mayor = dispatch::DeputyMayor {
+            matter: MATTER.into(),
+            name: "分管副区长".into(),
+            phone: phone(0, "deputy_mayor"),
+            ..dispatch::DeputyMayor::default()
+        };
         let request =
             dispatch::PutDeputyMayorRequest { request_id: local::people::request_id(), deputy_mayor: Some(mayor) };
         centre.call(request, |request| async { directory.clone().put_deputy_mayor(request).await }).await?;
@@ -60,10 +62,9 @@ impl People {
         let areas: Vec<String> = (0..self.grievances.len()).map(area).collect();
         let mut connection = PgConnection::connect(database).await?;
         sqlx::query(
-            "insert into grievance (id, channel, text, place, area, photo_ids, owner, submitter, state, unit_ids, difficulty,
-                                    handle_by, created_at, updated_at)
-             select id, 'GRID_PATROL', '示例', '示例小区', area, '{}', 'faults', 'faults', 'reviewed', '{}', 'complex',
-                    now() + interval '3 days', now(), now()
+            "insert into grievance (id, channel, text, place, area, photo_ids, owner, submitter, state, version,
+                                    created_at, updated_at)
+             select id, 'GRID_PATROL', '示例', '示例小区', area, '{}', 'faults', 'faults', 'reviewed', 1, now(), now()
              from unnest($1::uuid[], $2::text[]) as raised (id, area)",
         )
         .bind(&self.grievances)
@@ -136,7 +137,12 @@ async fn put(
         contact(TargetRole::Head, "head"),
         contact(TargetRole::Deputy, "deputy"),
     ];
-    let unit = dispatch::Unit { unit_id: id.to_string(), name: format!("示例单位{number}"), contacts };
+    let unit = dispatch::Unit {
+        unit_id: id.to_string(),
+        name: format!("示例单位{number}"),
+        contacts,
+        ..dispatch::Unit::default()
+    };
     let request = dispatch::PutUnitRequest { request_id: local::people::request_id(), unit: Some(unit) };
     centre.call(request, |request| async { directory.clone().put_unit(request).await }).await?;
     Ok(())

@@ -302,7 +302,7 @@ async fn settled(stack: &Stack) -> anyhow::Result<bool> {
         ("dispatch", "select not exists (select from assignment where next_due_at < now() + interval '1 hour')"),
         ("dispatch", "select not exists (select from outbox where position is null)"),
         ("notifications", "select not exists (select from leaving)"),
-        ("oversight", "select not exists (select from case_file where state in ('pending', 'held'))"),
+        ("oversight", "select not exists (select from delivery where state in ('queued', 'leased', 'held'))"),
     ] {
         let mut connection = PgConnection::connect(&stack.databases[service]).await?;
         if !sqlx::query_scalar::<_, bool>(query).fetch_one(&mut connection).await? {

@@ -4,9 +4,9 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use local::testing::run;
 use system_tests::faults::matrix::find;
 use system_tests::faults::row::{self, Plan};
+use testing::run;
 
 /// One row at a time: each takes the whole machine.
 static ALONE: Mutex<()> = Mutex::new(());

@@ -17,7 +17,7 @@ use futures::future::BoxFuture;
 use local::people::{Somebody, channel, request_id};
 use local::servers::Server;
 use proto::ops::v1::hold_service_client::HoldServiceClient;
-use proto::ops::v1::{GetHoldRequest, Hold, ReleaseHoldRequest};
+use proto::ops::v1::{ConfirmClockRequest, GetHoldRequest, Hold, ReleaseHoldRequest};
 use rand::rngs::StdRng;
 use sqlx::{Connection as _, PgConnection};
 use tonic::transport::Channel;
@@ -168,6 +168,13 @@ impl Field<'_> {
         let (ops, client) = self.ops(service)?;
         let release = ReleaseHoldRequest { request_id: request_id() };
         ops.call(release, async |request| client.clone().release_hold(request).await).await?;
+        Ok(())
+    }
+
+    async fn confirm_clock(&self, service: &str) -> anyhow::Result<()> {
+        let (ops, client) = self.ops(service)?;
+        let confirm = ConfirmClockRequest { request_id: request_id() };
+        ops.call(confirm, async |request| client.clone().confirm_clock(request).await).await?;
         Ok(())
     }
 

@@ -3,9 +3,9 @@
 use local::issuer::{Issuer, Person};
 use local::people::STREET;
 use local::stack::Stack;
-use local::testing::run;
 use proto::access::{ACCESS, Relation, Role};
 use serde_json::Value;
+use testing::run;
 use uuid::Uuid;
 
 async fn call(stack: &Stack, rpc: &str, token: Option<&str>) -> (u16, Value) {
@@ -14,18 +14,43 @@ async fn call(stack: &Stack, rpc: &str, token: Option<&str>) -> (u16, Value) {
         "events" | "ops" => "dispatch",
         own => own,
     };
+    let streams = rpc.contains("/Watch");
+    let (content, body) = match streams {
+        true => ("application/connect+json", "\0\0\0\0\u{2}{}"),
+        false => ("application/json", "{}"),
+    };
     let url = format!("{}{rpc}", stack.addresses(service)[0]);
-    let mut request = reqwest::Client::new().post(url).header("content-type", "application/json").body("{}");
+    let mut request = reqwest::Client::new().post(url).header("content-type", content).body(body);
     if let Some(token) = token {
         request = request.bearer_auth(token);
     }
     let response = request.send().await.unwrap();
-    (response.status().as_u16(), response.json().await.unwrap())
+    match streams {
+        true => first_of_stream(response).await,
+        false => (response.status().as_u16(), response.json().await.unwrap()),
+    }
+}
+
+/// What a stream gives first, or why it ended, under the status that a single answer would have.
+async fn first_of_stream(mut response: reqwest::Response) -> (u16, Value) {
+    let mut first = response.chunk().await.unwrap().unwrap().to_vec();
+    let message = super::feed::message(&mut first).unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(&first)));
+    match message["error"]["code"].as_str() {
+        None => (200, message),
+        Some("unauthenticated") => (401, message["error"].clone()),
+        Some("permission_denied") => (403, message["error"].clone()),
+        Some(_) => (400, message["error"].clone()),
+    }
 }
 
 fn person(role: Role) -> Person {
-    let unit = Some(Uuid::max().to_string());
-    Person { sub: "somebody".into(), roles: vec![role.name().into()], area: Some(STREET.into()), unit }
+    Person {
+        sub: "somebody".into(),
+        roles: vec![role.name().into()],
+        area: Some(STREET.into()),
+        unit: Some(Uuid::max().to_string()),
+        matters: vec!["HEATING".into()],
+    }
 }
 
 #[test]

@@ -3,16 +3,16 @@
 use local::people::{COMMUNITY, Somebody, channel, request_id};
 use local::scenario::{Play, heating, timestamp};
 use local::stack::Stack;
-use local::testing::{eventually, run};
 use proto::common::v1 as common;
-use proto::dispatch::v1::blow_whistle_request::Call;
+use proto::dispatch::v1::blow_whistle_request::{Assignee, Subject};
 use proto::dispatch::v1::whistle_service_client::WhistleServiceClient;
 use proto::dispatch::v1::{self as dispatch, directory_service_client::DirectoryServiceClient};
 use proto::grievances::v1 as grievances;
 use proto::grievances::v1::grievance_service_client::GrievanceServiceClient;
-use proto::notifications::v1::ListAlarmsRequest;
 use proto::notifications::v1::alarm_service_client::AlarmServiceClient;
+use proto::notifications::v1::{AlarmReason, ListAlarmsRequest};
 use sqlx::{Connection as _, PgConnection};
+use testing::{eventually, run};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -49,7 +49,10 @@ fn every_wrong_field_is_named_at_once() {
         let request = dispatch::BlowWhistleRequest {
             request_id: request_id(),
             area: "x".into(),
-            calls: vec![Call { unit_id: "x".into(), role: 1 }, Call { unit_id: Uuid::max().to_string(), role: 9 }],
+            assignees: vec![
+                Assignee { unit_id: "x".into(), role: 1 },
+                Assignee { unit_id: Uuid::max().to_string(), role: 9 },
+            ],
             ..dispatch::BlowWhistleRequest::default()
         };
         let status = whistles(stack).blow_whistle(street.request(request)).await.unwrap_err();
@@ -61,9 +64,10 @@ fn every_wrong_field_is_named_at_once() {
             "title",
             "place",
             "difficulty",
-            "calls[0].unit_id",
-            "calls[1].role",
-            "handle_by",
+            "assignees[0].unit_id",
+            "assignees[1].role",
+            "assignees",
+            "handle_due_time",
         ];
         assert_eq!(fields(&status), expected);
     });
@@ -142,14 +146,17 @@ fn the_same_request_id_gives_the_same_answer_and_another_body_is_refused() {
         let street = somebody(stack, "street", Some("150302004"), None);
         let mut request = dispatch::BlowWhistleRequest {
             request_id: request_id(),
-            grievance_id: Uuid::now_v7().to_string(),
+            subject: Some(Subject::GrievanceId(Uuid::now_v7().to_string())),
             area: COMMUNITY.into(),
             matter: matter.code.into(),
             title: "一次".into(),
             place: matter.place.into(),
             difficulty: common::Difficulty::Complex.into(),
-            calls: vec![Call { unit_id: matter.units[0].id.to_string(), role: common::AssignmentRole::Lead.into() }],
-            handle_by: Some(timestamp(local::now() + chrono::TimeDelta::days(1))),
+            assignees: vec![Assignee {
+                unit_id: matter.units[0].id.to_string(),
+                role: common::AssignmentRole::Lead.into(),
+            }],
+            handle_due_time: Some(timestamp(local::now() + chrono::TimeDelta::days(1))),
             policy_version: 0,
         };
         let first = whistles(stack).blow_whistle(street.request(request.clone())).await.unwrap().into_inner();
@@ -213,8 +220,8 @@ fn a_whistle_on_a_unit_without_contacts_is_accepted_and_the_centre_has_an_alarm(
         let stack = system_tests::stack().await;
         let (centre, mut matter) = (somebody(stack, "centre", None, None), heating());
         matter.code = "NOBODY_IN_CHARGE";
-        let unit =
-            dispatch::Unit { unit_id: matter.units[0].id.to_string(), name: "无人单位".into(), contacts: vec![] };
+        let (unit_id, name) = (matter.units[0].id.to_string(), "无人单位".into());
+        let unit = dispatch::Unit { unit_id, name, ..dispatch::Unit::default() };
         let request = dispatch::PutUnitRequest { request_id: request_id(), unit: Some(unit) };
         let mut directory = DirectoryServiceClient::new(channel(stack, "dispatch").unwrap());
         directory.put_unit(centre.request(request)).await.unwrap();
@@ -222,23 +229,28 @@ fn a_whistle_on_a_unit_without_contacts_is_accepted_and_the_centre_has_an_alarm(
         assert!(gaps.into_inner().gaps.iter().any(|gap| gap.unit_id == matter.units[0].id.to_string()));
         let request = dispatch::BlowWhistleRequest {
             request_id: request_id(),
-            grievance_id: Uuid::now_v7().to_string(),
+            subject: Some(Subject::GrievanceId(Uuid::now_v7().to_string())),
             area: COMMUNITY.into(),
             matter: matter.code.into(),
             title: matter.title.into(),
             place: matter.place.into(),
             difficulty: common::Difficulty::Complex.into(),
-            calls: vec![Call { unit_id: matter.units[0].id.to_string(), role: common::AssignmentRole::Lead.into() }],
-            handle_by: Some(timestamp(local::now() + chrono::TimeDelta::days(1))),
+            assignees: vec![Assignee {
+                unit_id: matter.units[0].id.to_string(),
+                role: common::AssignmentRole::Lead.into(),
+            }],
+            handle_due_time: Some(timestamp(local::now() + chrono::TimeDelta::days(1))),
             policy_version: 0,
         };
         let blown = whistles(stack).blow_whistle(centre.request(request)).await.unwrap().into_inner();
         assert_eq!(blown.missing_contacts.len(), 3);
-        let assignment = blown.whistle.unwrap().assignments[0].assignment_id.clone();
+        let assignment = blown.assignments[0].assignment_id.clone();
         let alarmed = || async {
             let mut alarms = AlarmServiceClient::new(channel(stack, "notifications").unwrap());
             let list = alarms.list_alarms(centre.request(ListAlarmsRequest::default())).await.unwrap().into_inner();
-            list.alarms.iter().any(|alarm| alarm.assignment_id == assignment && alarm.reason == "NO_CONTACT")
+            list.alarms
+                .iter()
+                .any(|alarm| alarm.assignment_id == assignment && alarm.reason() == AlarmReason::NoContact)
         };
         eventually("the centre has an alarm", alarmed).await;
     });

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use local::people::{Somebody, channel};
 use local::scenario::{Play, heating};
-use local::testing::{eventually, run};
 use proto::dispatch::v1::policy_service_client::PolicyServiceClient;
 use proto::dispatch::v1::{CreatePolicyRequest, GetPolicyRequest};
 use proto::notifications::v1::message_service_client::MessageServiceClient;
 use proto::notifications::v1::{ListMessagesRequest, MessageState};
 use proto::oversight::v1::case_service_client::CaseServiceClient;
 use proto::oversight::v1::{CaseState, ListCasesRequest};
+use testing::{eventually, run};
 
 #[test]
 fn a_drill_is_recorded_to_the_last_rung_and_nothing_is_sent() {

@@ -4,9 +4,10 @@ use local::people::{Somebody, channel, request_id};
 use local::scenario::{Play, heating};
 use local::servers::execute;
 use local::stack::Stack;
-use local::testing::{eventually, run};
+use proto::common::v1::{EffectKind, TargetRole};
 use proto::ops::v1::hold_service_client::HoldServiceClient;
 use proto::ops::v1::{GetHoldRequest, ListHeldEffectsRequest, ReleaseHoldRequest};
+use testing::{eventually, run};
 
 /// Puts a copy in the place of a service's database, under its feet.
 async fn restore(stack: &Stack, service: &str) {
@@ -38,9 +39,8 @@ fn a_restored_dispatch_lets_nothing_leave_until_it_is_released() {
         assert!(get().await.hold_time.is_some());
         let list = ListHeldEffectsRequest::default();
         let list = ops.call(list, async |request| hold.clone().list_held_effects(request).await).await.unwrap();
-        let waiting: Vec<_> =
-            list.effects.iter().map(|effect| (effect.kind.as_str(), effect.target.as_str())).collect();
-        assert_eq!((waiting, list.total_size), (vec![("sms", "duty")], 1));
+        let waiting: Vec<_> = list.effects.iter().map(|effect| (effect.kind(), effect.target())).collect();
+        assert_eq!((waiting, list.total_size), (vec![(EffectKind::Sms, TargetRole::Duty)], 1));
         assert_eq!(list.effects[0].assignment_id, blown.shares[0].assignment.to_string());
         let seen = || stack.ledger.read().unwrap().iter().any(|seen| seen.id == list.effects[0].effect_id);
         // Notifications has taken the reminder up, and dispatch told it to wait.
@@ -48,7 +48,7 @@ fn a_restored_dispatch_lets_nothing_leave_until_it_is_released() {
             let mut notifications =
                 sqlx::PgPool::connect(&stack.databases["notifications"]).await.unwrap().acquire().await.unwrap();
             let attempts: Option<i32> =
-                sqlx::query_scalar("select max(attempts) from message").fetch_one(&mut *notifications).await.unwrap();
+                sqlx::query_scalar("select max(attempts) from delivery").fetch_one(&mut *notifications).await.unwrap();
             attempts.is_some_and(|attempts| attempts >= 3)
         };
         eventually("the reminder was tried three times", tried).await;

@@ -4,8 +4,8 @@ use std::process::Command;
 
 use local::people::COMMUNITY;
 use local::stack::Stack;
-use local::testing::run;
 use serde_json::{Value, json};
+use testing::run;
 
 /// HTTP status and body, by curl as anybody would.
 fn curl(stack: &Stack, service: &str, path: &str, role: Option<&str>, body: &str) -> (String, Value) {
@@ -17,7 +17,7 @@ fn curl(stack: &Stack, service: &str, path: &str, role: Option<&str>, body: &str
             sub: role.into(),
             roles: vec![role.into()],
             area: Some(COMMUNITY.into()),
-            unit: None,
+            ..local::issuer::Person::default()
         };
         curl.args(["-H", &format!("authorization: Bearer {}", stack.issuer.token(&person).unwrap())]);
     }

@@ -4,15 +4,16 @@
 use std::time::Duration;
 
 use local::demo::{Kill, Moment, Screen, play};
-use local::stack::{SERVICES, Stack};
-use local::testing::run;
+use local::stack::Stack;
+use proto::services::NAMES;
+use testing::run;
 
 #[test]
 fn the_main_job_comes_through_whichever_service_is_killed_at_whichever_moment() {
     run(async {
         let stack = Stack::start(&system_tests::options()).await.unwrap();
         for (word, moment) in Moment::ALL {
-            for service in SERVICES {
+            for service in NAMES {
                 let clean =
                     play(&stack, Duration::from_millis(200), Some(Kill { service, moment }), &Screen::Nobody).await;
                 assert!(clean.unwrap_or_else(|error| panic!("{service}@{word}: {error:#}")), "{service}@{word}");

@@ -5,6 +5,7 @@
 mod access;
 mod bad_input;
 mod drill;
+mod feed;
 mod held;
 mod json;
 mod kills;

@@ -5,9 +5,9 @@ use std::time::Duration;
 use local::demo::{Screen, play};
 use local::process::free_port;
 use local::stack::Stack;
-use local::testing::{eventually, run};
 use proto::TOPOLOGY;
 use sqlx::{Connection as _, PgConnection};
+use testing::{eventually, run};
 
 async fn ids(stack: &Stack, service: &str, query: &'static str, subject: &str, consumer: &str) -> Vec<uuid::Uuid> {
     let mut connection = PgConnection::connect(&stack.databases[service]).await.unwrap();

@@ -1,17 +1,16 @@
-//! Somebody else hears the last rung too: what it takes is below, and dispatch knows nothing of it.
+//! Somebody else subscribes to the last rung too: what it takes is below, and dispatch knows nothing of it.
 
 use std::time::Duration;
 
-use foundation::bus;
-use foundation::db::{self, Schema};
-use foundation::host::Stop;
-use foundation::inbox::Routes;
+use foundation::base::Stop;
+use foundation::data::{Db, Schema, db, schema};
+use foundation::log::{Received, Routes, bus};
 use local::demo::{Screen, play};
 use local::stack::Stack;
-use local::testing::{eventually, run};
 use proto::events::v1::RungFired;
 use proto::events::v1::rung_effect::Effect;
 use sqlx::PgConnection;
+use testing::{eventually, run};
 
 static MIGRATIONS: std::sync::LazyLock<sqlx::migrate::Migrator> =
     std::sync::LazyLock::new(|| sqlx::migrate::Migrator::with_migrations(Vec::new()));
@@ -19,11 +18,12 @@ static MIGRATIONS: std::sync::LazyLock<sqlx::migrate::Migrator> =
 // ---- the second subscriber, from here ----
 
 fn routes() -> Routes {
-    Routes::new("second").on(|tx: &mut PgConnection, event: RungFired| {
+    Routes::new("second").on(|tx: &mut PgConnection, event: Received<RungFired>| {
         Box::pin(async move {
             let last = event.effects.iter().any(|effect| matches!(effect.effect, Some(Effect::Push(_))));
             if last {
-                let noted = sqlx::query("insert into noted (assignment_id) values ($1)").bind(event.assignment_id);
+                let of = event.assignment.clone().unwrap_or_default().assignment_id;
+                let noted = sqlx::query("insert into noted (assignment_id) values ($1)").bind(of);
                 noted.execute(tx).await?;
             }
             Ok(())
@@ -31,9 +31,9 @@ fn routes() -> Routes {
     })
 }
 
-async fn subscriber(database: &str, nats: &str) -> (db::Db, Stop) {
+async fn subscriber(database: &str, nats: &str) -> (Db, Stop) {
     let (url, schema) = (database.into(), Schema { name: "second", migrations: &MIGRATIONS });
-    db::migrate(&url, schema).await.unwrap();
+    schema::migrate(&url, schema).await.unwrap();
     let db = db::connect(&url, schema).await.unwrap();
     sqlx::raw_sql("create table noted (assignment_id text)").execute(&db.work()).await.unwrap();
     let (bus, stop) = (bus::connect(&nats.into(), "second").await.unwrap(), Stop::new());
@@ -47,7 +47,7 @@ async fn subscriber(database: &str, nats: &str) -> (db::Db, Stop) {
 fn a_second_subscriber_of_the_last_rung_needs_nothing_of_dispatch() {
     run(async {
         let stack = Stack::start(&system_tests::options()).await.unwrap();
-        let database = local::testing::database().await.unwrap();
+        let database = testing::empty_database().await.unwrap();
         let (db, stop) = subscriber(&database, &stack.servers.nats_url).await;
         assert!(play(&stack, Duration::from_millis(200), None, &Screen::Nobody).await.unwrap());
         let noted = || async {

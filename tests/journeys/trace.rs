@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use local::demo::{Screen, play};
 use local::stack::{Options, Stack};
-use local::testing::{eventually, run};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
 use opentelemetry_proto::tonic::trace::v1::Span;
+use testing::{eventually, run};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status};
 
@@ -41,7 +41,7 @@ impl Sink {
 }
 
 #[test]
-fn one_trace_runs_from_blow_whistle_to_the_sms() {
+fn one_trace_runs_from_blow_whistle_to_the_sms_and_from_the_last_rung_to_the_push() {
     run(async {
         let sink = Sink::default();
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
@@ -53,10 +53,16 @@ fn one_trace_runs_from_blow_whistle_to_the_sms() {
         assert!(play(&stack, Duration::from_millis(200), None, &Screen::Nobody).await.unwrap());
         let joined = || async {
             let blown = sink.traces("dispatch", "BlowWhistle");
-            let (heard, sent) = (sink.traces("notifications", "hear"), sink.traces("notifications", "send sms"));
-            blown.iter().any(|trace| heard.contains(trace) && sent.contains(trace))
+            let (received, sent) =
+                (sink.traces("notifications", "receive"), sink.traces("notifications", "deliver sms"));
+            blown.iter().any(|trace| received.contains(trace) && sent.contains(trace))
         };
         eventually("a trace with BlowWhistle at dispatch and the SMS at notifications", joined).await;
+        let pushed = || async {
+            let (received, pushed) = (sink.traces("oversight", "receive"), sink.traces("oversight", "deliver push"));
+            pushed.iter().any(|trace| received.contains(trace))
+        };
+        eventually("a trace with the last rung and the push at oversight", pushed).await;
         stack.stop().await;
     });
 }

@@ -29,6 +29,9 @@ pub struct Person {
     /// Unit id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
+    /// Codes of the matters that they are in charge of.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub matters: Vec<String>,
 }
 
 /// The issuer, serving.

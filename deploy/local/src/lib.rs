@@ -10,7 +10,6 @@ pub mod scenario;
 pub mod servers;
 pub mod stack;
 pub mod stand_ins;
-pub mod testing;
 pub mod tools;
 pub mod up;
 pub mod verdict;

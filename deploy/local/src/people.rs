@@ -36,6 +36,7 @@ impl Somebody {
             roles: vec![role.to_owned()],
             area: area.map(str::to_owned),
             unit: unit.map(|unit| unit.to_string()),
+            ..Person::default()
         };
         Ok(Somebody { token: issuer.token(&person)? })
     }

@@ -6,13 +6,16 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use proto::services::NAMES;
 use tokio::process::Command;
 
 use crate::progress;
 use crate::servers::{Given, Servers, execute};
 
-/// Crates with queries.
-const CRATES: [&str; 6] = ["foundation", "residents", "grievances", "dispatch", "notifications", "oversight"];
+/// Crates with queries: foundation, and every service.
+fn crates() -> impl Iterator<Item = &'static str> {
+    std::iter::once("foundation").chain(NAMES)
+}
 
 /// What to do.
 #[derive(Debug, Clone, clap::Args)]
@@ -37,7 +40,7 @@ async fn all(servers: &Servers, check: bool) -> anyhow::Result<bool> {
     let services = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../services");
     let environment = databases(servers, &services).await?;
     let (mut fresh, mut shared) = (true, Queries::new());
-    for name in CRATES {
+    for name in crates() {
         progress(&format!("checking the queries of {name}"));
         let found = queries(&services.join(name), &environment, &servers.folder.join(format!("sqlx-{name}"))).await?;
         // Where the compiler took foundation along, its queries were written here once more.
@@ -53,7 +56,7 @@ async fn all(servers: &Servers, check: bool) -> anyhow::Result<bool> {
 /// A database of each crate's schema; the environment in which the crates are compiled against them.
 pub async fn databases(servers: &Servers, services: &Path) -> anyhow::Result<Vec<(String, String)>> {
     let mut environment = Vec::new();
-    for name in CRATES {
+    for name in crates() {
         let database = format!("prepare_{name}_{:08x}", rand::random::<u32>());
         migrate(servers, &database, services, name).await?;
         let url = format!("{}/{database}", servers.postgres_url);

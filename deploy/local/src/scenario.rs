@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use chrono::{DateTime, TimeDelta, Utc};
 use proto::common::v1 as common;
 use proto::dispatch::v1 as dispatch;
-use proto::dispatch::v1::blow_whistle_request::Call;
+use proto::dispatch::v1::blow_whistle_request::{Assignee, Subject};
 use proto::dispatch::v1::directory_service_client::DirectoryServiceClient;
 use proto::dispatch::v1::policy_service_client::PolicyServiceClient;
 use proto::dispatch::v1::whistle_service_client::WhistleServiceClient;
@@ -76,7 +76,7 @@ pub struct Blown {
     /// The resident whose matter it is.
     pub resident: String,
     /// As dispatch answered.
-    pub whistle: dispatch::Whistle,
+    pub whistle: dispatch::BlowWhistleResponse,
     /// What the driver knows of each unit's share.
     pub shares: Vec<Share>,
 }
@@ -185,7 +185,12 @@ impl<'s> Play<'s> {
                 contact(common::TargetRole::Duty, "值班员", &unit.duty),
                 contact(common::TargetRole::Head, "负责人", &unit.head),
             ];
-            let entry = dispatch::Unit { unit_id: unit.id.to_string(), name: unit.name.into(), contacts };
+            let entry = dispatch::Unit {
+                unit_id: unit.id.to_string(),
+                name: unit.name.into(),
+                contacts,
+                ..dispatch::Unit::default()
+            };
             let request = dispatch::PutUnitRequest { request_id: request_id(), unit: Some(entry) };
             self.centre.call(request, |request| async { self.directory.clone().put_unit(request).await }).await?;
         }
@@ -193,6 +198,7 @@ impl<'s> Play<'s> {
             matter: matter.code.into(),
             name: "分管副区长".into(),
             phone: "13900000001".into(),
+            ..dispatch::DeputyMayor::default()
         };
         let request = dispatch::PutDeputyMayorRequest { request_id: request_id(), deputy_mayor: Some(mayor) };
         self.centre.call(request, |request| async { self.directory.clone().put_deputy_mayor(request).await }).await?;
@@ -200,7 +206,7 @@ impl<'s> Play<'s> {
     }
 
     /// Photo, grievance, three stages of review. Returns grievance and resident.
-    pub async fn raise(&self, matter: &Matter, handle_by: DateTime<Utc>) -> anyhow::Result<(String, String)> {
+    pub async fn raise(&self, matter: &Matter, handle_due_at: DateTime<Utc>) -> anyhow::Result<(String, String)> {
         let request =
             RegisterResidentRequest {
                 request_id: request_id(), area: COMMUNITY.into(), display_name: "李阿姨".into()
@@ -221,11 +227,11 @@ impl<'s> Play<'s> {
         let submit = |request| async { self.grievances.clone().submit_grievance(request).await };
         let grievance = self.grid_worker.call(request, submit).await?.grievance_id;
         let unit_ids = matter.units.iter().map(|unit| unit.id.to_string()).collect();
-        let handle_by = Some(timestamp(handle_by));
+        let handle_due_time = Some(timestamp(handle_due_at));
         for stage in [
             Stage::Duty(DutyStage { unit_ids }),
             Stage::Difficulty(DifficultyStage { difficulty: common::Difficulty::Complex.into() }),
-            Stage::TimeLimit(TimeLimitStage { handle_by }),
+            Stage::TimeLimit(TimeLimitStage { handle_due_time }),
         ] {
             let (request_id, grievance_id) = (request_id(), grievance.clone());
             let request = grievances::ReviewGrievanceRequest { request_id, grievance_id, stage: Some(stage) };
@@ -244,28 +250,28 @@ impl<'s> Play<'s> {
 
     /// Blows the whistle on the matter's units.
     pub async fn blow(&self, matter: &Matter, policy: i64) -> anyhow::Result<Blown> {
-        let handle_by = crate::now() + TimeDelta::days(3);
-        let (grievance, resident) = self.raise(matter, handle_by).await?;
+        let handle_due_at = crate::now() + TimeDelta::days(3);
+        let (grievance, resident) = self.raise(matter, handle_due_at).await?;
         let role = |index| if index == 0 { common::AssignmentRole::Lead } else { common::AssignmentRole::Supporting };
-        let call = |(index, unit): (usize, &Unit)| Call { unit_id: unit.id.to_string(), role: role(index).into() };
+        let assignee =
+            |(index, unit): (usize, &Unit)| Assignee { unit_id: unit.id.to_string(), role: role(index).into() };
         let request = dispatch::BlowWhistleRequest {
             request_id: request_id(),
-            grievance_id: grievance.clone(),
+            subject: Some(Subject::GrievanceId(grievance.clone())),
             area: COMMUNITY.into(),
             matter: matter.code.into(),
             title: matter.title.into(),
             place: matter.place.into(),
             difficulty: common::Difficulty::Complex.into(),
-            calls: matter.units.iter().enumerate().map(call).collect(),
-            handle_by: Some(timestamp(handle_by)),
+            assignees: matter.units.iter().enumerate().map(assignee).collect(),
+            handle_due_time: Some(timestamp(handle_due_at)),
             policy_version: policy,
         };
         let blow = |request| async { self.whistles.clone().blow_whistle(request).await };
-        let answer = self.street.call(request, blow).await?;
-        if !answer.missing_contacts.is_empty() {
-            bail!("the directory lacks {:?}", answer.missing_contacts);
+        let whistle = self.street.call(request, blow).await?;
+        if !whistle.missing_contacts.is_empty() {
+            bail!("the directory lacks {:?}", whistle.missing_contacts);
         }
-        let whistle = answer.whistle.context("no whistle")?;
         let shares = shares(&whistle, matter)?;
         Ok(Blown { grievance, resident, whistle, shares })
     }
@@ -279,7 +285,7 @@ impl<'s> Play<'s> {
         };
         let answer = |request| async { self.whistles.clone().answer_assignment(request).await };
         let answered = self.of_unit(unit)?.call(request, answer).await?;
-        answered.answer_time.as_ref().and_then(time).context("no time")
+        answered.update_time.as_ref().and_then(time).context("no time")
     }
 
     /// The unit hands in with evidence.
@@ -288,7 +294,7 @@ impl<'s> Play<'s> {
         let evidence = dispatch::Evidence {
             photo_id: self.photo(&who).await?,
             place: matter.place.into(),
-            time: Some(timestamp(crate::now())),
+            capture_time: Some(timestamp(crate::now())),
         };
         let request = dispatch::SubmitAssignmentRequest {
             request_id: request_id(),
@@ -343,14 +349,14 @@ impl<'s> Play<'s> {
     }
 }
 
-fn shares(whistle: &dispatch::Whistle, matter: &Matter) -> anyhow::Result<Vec<Share>> {
+fn shares(whistle: &dispatch::BlowWhistleResponse, matter: &Matter) -> anyhow::Result<Vec<Share>> {
     let blown_at = whistle.blow_time.as_ref().and_then(time).context("no T0")?;
-    let share = |assignment: &dispatch::Assignment| {
+    let share = |assignment: &dispatch::BlownAssignment| {
         let unit = matter.units.iter().find(|unit| unit.id.to_string() == assignment.unit_id);
         Ok(Share {
             unit: unit.context("a unit that was not called")?.name.into(),
             assignment: assignment.assignment_id.parse()?,
-            ladder: assignment.ladders.first().context("no ladder")?.ladder_id.parse()?,
+            ladder: assignment.ladder_id.parse()?,
             blown_at,
             answered_at: None,
         })

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::issuer::Person;
 use crate::people::{COMMUNITY, DISTRICT, STREET};
 use crate::progress;
-use crate::scenario::Play;
+use crate::scenario::{Play, heating};
 use crate::servers::{Given, Server};
 use crate::stack::{Options, Stack};
 
@@ -120,6 +120,7 @@ fn tokens(stack: &Stack) -> anyhow::Result<Value> {
             roles: vec![role.to_owned()],
             area: area.map(str::to_owned),
             unit: (role == "unit").then(|| "0198c0de-0000-7000-8000-000000000001".to_owned()),
+            matters: if role == "leader" { vec![heating().code.to_owned()] } else { Vec::new() },
         };
         tokens.insert(role.to_owned(), stack.issuer.token(&person)?.into());
     }

@@ -1,201 +1,128 @@
-//! Domain event -> proto event; the only such place. Also the words of the domain as proto enums.
+//! Domain event -> proto event and its audiences. The first event of a change that is not its own history carries the row of history.
 
-use foundation::clock::{Timestamp, to_wire};
-use foundation::outbox::Announcement;
-use proto::common::v1 as common;
-use proto::events::v1 as events;
+use foundation::base::{Context, Timestamp};
+use foundation::log::{Announcement, Audiences};
+use serde_json::{Value, json};
 
-use crate::domain::ladder::{Action, Effect, Fired, Kind};
-use crate::domain::policy::Policy;
-use crate::domain::whistle::{Assignment, Event, Share};
-use crate::domain::{AssignmentId, Card, Role, Target};
-use crate::store::Loaded;
-use crate::store::due::Due;
+use crate::domain::command::Event;
+use crate::domain::ladder::Fired;
+use crate::domain::policy::{Created, Policy};
+use crate::domain::whistle::{Assignment, Changed, Whistle};
+use crate::domain::{AssignmentId, directory};
+use crate::store::ladder::Due;
+use crate::wire::event as wire;
 
-/// What others must learn of an event; nothing of what is this service's own affair.
-pub fn of(event: &Event, at: &Loaded, now: Timestamp) -> Option<Announcement> {
-    let (whistle_id, grievance_id, version) = (at.whistle.id.to_string(), at.grievance.to_string(), at.version);
-    let (when, area, blown_at) = (Some(to_wire(now)), at.area.clone(), Some(to_wire(at.whistle.blown_at)));
-    let fact = match event {
-        Event::Fired(id, fired) => rung_fired(fired, &due(at, *id)?, &at.policy),
-        Event::Answered(id) => answered(at, *id, now)?,
-        Event::Submitted(id) => submitted(at, *id, now)?,
-        Event::Returned(id, until) => returned(at, *id, *until)?,
-        Event::CardAnnulled(id, ladder, rung, shown, _) => Announcement::of(&events::CardAnnulled {
-            whistle_id,
-            assignment_id: id.to_string(),
-            ladder_id: ladder.to_string(),
-            rung: *rung,
-            card: card(Some(*shown)).into(),
-            annulled_at: when,
-        }),
-        Event::WhistleWithdrawn => {
-            let withdrawn_at = when;
-            Announcement::of(&events::WhistleWithdrawn {
-                whistle_id,
-                grievance_id,
-                withdrawn_at,
-                version,
-                area,
-                blown_at,
-            })
+/// Whoever may see a whistle.
+fn audiences(whistle: &Whistle) -> Audiences {
+    let own = Audiences::default().area(&whistle.area).matter(&whistle.matter);
+    whistle.assignments.iter().fold(own, |audiences, assignment| audiences.unit(assignment.unit.0))
+}
+
+/// What others may learn of a change.
+pub fn of(context: &Context, changed: &Changed, policy: &Policy) -> Vec<Announcement> {
+    let audiences = audiences(&changed.whistle);
+    let (mut announced, mut noted) = (Vec::new(), false);
+    for event in &changed.events {
+        let Some(announcement) = announcement(context, changed, event, policy, &audiences) else { continue };
+        match history(event).filter(|_| !noted) {
+            Some((kind, data)) => {
+                noted = true;
+                announced.push(announcement.with_history(kind, data));
+            }
+            None => announced.push(announcement),
         }
-        Event::WhistleClosed => {
-            let closed_at = when;
-            Announcement::of(&events::WhistleClosed { whistle_id, grievance_id, closed_at, version, area, blown_at })
+    }
+    announced
+}
+
+fn announcement(
+    context: &Context,
+    changed: &Changed,
+    event: &Event,
+    policy: &Policy,
+    to: &Audiences,
+) -> Option<Announcement> {
+    let (whistle, at) = (&changed.whistle, changed.at);
+    let assignment = |id: &AssignmentId| whistle.assignments.iter().find(|assignment| assignment.id == *id);
+    Some(match event {
+        Event::Blown(_) => Announcement::of(wire::blown(whistle, policy), to, context),
+        Event::Fired(id, fired) => of_rung(context, whistle, assignment(id)?, fired, policy, to),
+        Event::Answered(id, _) => Announcement::of(wire::answered(whistle, assignment(id)?, at), to, context),
+        Event::Submitted(id, ..) => Announcement::of(wire::submitted(whistle, assignment(id)?, at), to, context),
+        Event::Graded(id, outcome) => Announcement::of(wire::graded(whistle, assignment(id)?, *outcome), to, context),
+        Event::Returned(id, until) => Announcement::of(wire::returned(whistle, assignment(id)?, *until), to, context),
+        Event::Closed(id) => Announcement::of(wire::assignment_closed(whistle, assignment(id)?, at), to, context),
+        Event::CardAnnulled(id, ladder, rung, card, _) => {
+            let event = wire::card_annulled(whistle, assignment(id)?, (*ladder, *rung, *card), at);
+            Announcement::of(event, to, context)
         }
-        Event::Started(..) | Event::Stopped(..) | Event::Graded(..) | Event::Closed(_) => return None,
-    };
-    Some(fact)
-}
-
-fn answered(at: &Loaded, id: AssignmentId, now: Timestamp) -> Option<Announcement> {
-    Some(Announcement::of(&events::AssignmentAnswered {
-        whistle_id: at.whistle.id.to_string(),
-        grievance_id: at.grievance.to_string(),
-        assignment_id: id.to_string(),
-        unit_id: share(at, id)?.unit.to_string(),
-        answered_at: Some(to_wire(now)),
-        version: at.version,
-        area: at.area.clone(),
-        blown_at: Some(to_wire(at.whistle.blown_at)),
-    }))
-}
-
-fn submitted(at: &Loaded, id: AssignmentId, now: Timestamp) -> Option<Announcement> {
-    Some(Announcement::of(&events::AssignmentSubmitted {
-        whistle_id: at.whistle.id.to_string(),
-        grievance_id: at.grievance.to_string(),
-        assignment_id: id.to_string(),
-        unit_id: share(at, id)?.unit.to_string(),
-        submitted_at: Some(to_wire(now)),
-        all_submitted: at.whistle.assignments.iter().all(handed_in),
-        version: at.version,
-        area: at.area.clone(),
-        blown_at: Some(to_wire(at.whistle.blown_at)),
-    }))
-}
-
-fn returned(at: &Loaded, id: AssignmentId, until: Timestamp) -> Option<Announcement> {
-    Some(Announcement::of(&events::AssignmentReturned {
-        whistle_id: at.whistle.id.to_string(),
-        grievance_id: at.grievance.to_string(),
-        assignment_id: id.to_string(),
-        unit_id: share(at, id)?.unit.to_string(),
-        handle_by: Some(to_wire(until)),
-        version: at.version,
-        area: at.area.clone(),
-        blown_at: Some(to_wire(at.whistle.blown_at)),
-    }))
-}
-
-fn share(at: &Loaded, id: AssignmentId) -> Option<&Assignment> {
-    at.whistle.assignments.iter().find(|share| share.id == id)
-}
-
-/// The whistle itself, when it is blown.
-pub fn blown(at: &Loaded) -> Announcement {
-    let assignments = at.whistle.assignments.iter().map(|share| events::AssignmentRef {
-        assignment_id: share.id.to_string(),
-        unit_id: share.unit.to_string(),
-        role: role(share.role).into(),
-    });
-    Announcement::of(&events::WhistleBlown {
-        whistle_id: at.whistle.id.to_string(),
-        grievance_id: at.grievance.to_string(),
-        area: at.area.clone(),
-        matter: at.matter.clone(),
-        assignments: assignments.collect(),
-        blown_at: Some(to_wire(at.whistle.blown_at)),
-        policy_version: at.policy.version,
-        drill: at.policy.drill,
-        version: at.version,
+        Event::WhistleWithdrawn(_) => Announcement::of(wire::withdrawn(whistle, at), to, context),
+        Event::WhistleClosed => Announcement::of(wire::closed(whistle, at), to, context),
+        Event::Started(..) | Event::Stopped(..) => return None,
     })
 }
 
-/// A rung, with every effect that it asks for.
-pub fn rung_fired(fired: &Fired, of: &Due, policy: &Policy) -> Announcement {
-    Announcement::of(&events::RungFired {
-        whistle_id: of.whistle.to_string(),
-        assignment_id: of.id.to_string(),
-        unit_id: of.unit.to_string(),
-        ladder_id: fired.ladder.to_string(),
-        kind: kind(fired.kind).into(),
-        generation: fired.generation,
-        rung: fired.rung.number,
-        due_at: Some(to_wire(fired.rung.due_at)),
-        fired_at: fired.rung.fired_at.map(to_wire),
-        platform_fault: fired.rung.platform_fault,
-        effects: fired.effects(of.id, policy).iter().map(effect).collect(),
-        drill: policy.drill,
-        reminder_check_after_ms: policy.reminder_check_after.num_milliseconds(),
-        platform_fault_after_ms: policy.platform_fault_after.num_milliseconds(),
-        area: of.area.clone(),
-        matter: of.matter.clone(),
-    })
-}
-
-fn due(at: &Loaded, id: AssignmentId) -> Option<Due> {
-    Some(Due {
-        id,
-        unit: share(at, id)?.unit,
-        whistle: at.whistle.id,
-        grievance: at.grievance,
-        area: at.area.clone(),
-        matter: at.matter.clone(),
-        policy: at.policy.version,
-    })
-}
-
-fn handed_in(share: &Assignment) -> bool {
-    match share.state {
-        Share::Submitted | Share::Closed | Share::Withdrawn => true,
-        Share::Whistled | Share::Answered => false,
-    }
-}
-
-fn effect(effect: &Effect) -> events::RungEffect {
-    use events::rung_effect::{Call, Effect as Wire, Push, ShowCard, Sms};
-    let wire = match effect.action {
-        Action::Sms { text, target: to } => Wire::Sms(Sms { text: text.into(), target: target(to).into() }),
-        Action::Card(shown) => Wire::Card(ShowCard { card: card(Some(shown)).into() }),
-        Action::Call { callee } => {
-            Wire::Call(Call { caller: target(Target::CentreHead).into(), callee: target(callee).into() })
+/// What a change is in history; none for what is its own.
+fn history(event: &Event) -> Option<(&'static str, Value)> {
+    Some(match event {
+        Event::Blown(blow) => {
+            let units: Vec<_> = blow.assignees.iter().map(|one| one.unit.0).collect();
+            ("blown", json!({ "units": units, "difficulty": blow.difficulty, "handle_due_at": blow.handle_due_at }))
         }
-        Action::Push => Wire::Push(Push {}),
-    };
-    events::RungEffect { effect_id: effect.id.to_string(), effect: Some(wire) }
+        Event::Answered(id, _) => ("answered", json!({ "assignment": id.0 })),
+        Event::Submitted(id, ..) => ("submitted", json!({ "assignment": id.0 })),
+        Event::Graded(_, outcome) => ("graded", json!({ "outcome": outcome })),
+        Event::Closed(id) => ("confirmed", json!({ "assignment": id.0 })),
+        Event::CardAnnulled(id, _, rung, card, reason) => {
+            ("card_annulled", json!({ "assignment": id.0, "rung": rung, "card": card, "reason": reason }))
+        }
+        Event::WhistleWithdrawn(reason) => ("withdrawn", json!({ "reason": reason })),
+        Event::Fired(..) | Event::Returned(..) | Event::WhistleClosed | Event::Started(..) | Event::Stopped(..) => {
+            return None;
+        }
+    })
 }
 
-pub(crate) fn kind(kind: Kind) -> common::LadderKind {
-    match kind {
-        Kind::Answer => common::LadderKind::Answer,
-        Kind::Handling => common::LadderKind::Handling,
+fn of_rung(
+    context: &Context,
+    whistle: &Whistle,
+    assignment: &Assignment,
+    fired: &Fired,
+    policy: &Policy,
+    to: &Audiences,
+) -> Announcement {
+    let named = (assignment.id, assignment.unit, assignment.role);
+    let event = wire::rung_fired(wire::whistle_ref(whistle), named, &whistle.matter, fired, policy);
+    Announcement::of(event, to, context)
+}
+
+/// A rung that time fired; its own row is its history.
+pub fn rung_fired(context: &Context, due: &Due, fired: &Fired, policy: &Policy) -> Announcement {
+    let whistle = wire::reference(due.whistle, due.grievance, &due.area, due.blown_at);
+    let event = wire::rung_fired(whistle, (due.id, due.unit, due.role), &due.matter, fired, policy);
+    Announcement::of(event, &Audiences::default().area(&due.area).matter(&due.matter).unit(due.unit.0), context)
+}
+
+/// An entry of the directory changed. Only those who see all of it learn of it, and the unit of its own.
+pub fn entry_changed(context: &Context, changed: &directory::Changed) -> Announcement {
+    match (wire::entry(changed), &changed.command) {
+        (wire::Entry::Unit(event), directory::Command::PutUnit { id, contacts, .. }) => {
+            let roles: Vec<_> = contacts.iter().map(|contact| contact.role).collect();
+            let announcement = Announcement::of(event, &Audiences::default().unit(id.0), context);
+            announcement.with_history("unit_put", json!({ "roles": roles }))
+        }
+        (wire::Entry::Unit(event), directory::Command::PutDeputyMayor { .. }) => {
+            Announcement::of(event, &Audiences::default(), context)
+        }
+        (wire::Entry::DeputyMayor(event), _) => {
+            Announcement::of(event, &Audiences::default(), context).with_history("deputy_mayor_put", json!({}))
+        }
     }
 }
 
-pub(crate) fn card(card: Option<Card>) -> common::Card {
-    match card {
-        Some(Card::Yellow) => common::Card::Yellow,
-        Some(Card::Red) => common::Card::Red,
-        None => common::Card::Unspecified,
-    }
-}
-
-pub(crate) fn role(role: Role) -> common::AssignmentRole {
-    match role {
-        Role::Lead => common::AssignmentRole::Lead,
-        Role::Supporting => common::AssignmentRole::Supporting,
-    }
-}
-
-pub(crate) fn target(target: Target) -> common::TargetRole {
-    match target {
-        Target::Duty => common::TargetRole::Duty,
-        Target::Head => common::TargetRole::Head,
-        Target::Deputy => common::TargetRole::Deputy,
-        Target::DeputyMayor => common::TargetRole::DeputyMayor,
-        Target::CentreHead => common::TargetRole::CentreHead,
-        Target::OversightPlatform => common::TargetRole::OversightPlatform,
-    }
+/// A policy was added.
+pub fn policy_created(context: &Context, created: &Created) -> Announcement {
+    let (event, at): (_, Timestamp) = (wire::policy_created(&created.policy), created.at);
+    Announcement::of(event, &Audiences::default(), context)
+        .with_history("policy_created", json!({ "drill": created.policy.drill, "at": at }))
 }

@@ -1,7 +1,7 @@
 //! What dispatch must be told.
 
 use clap::Parser;
-use foundation::config;
+use foundation::base::config;
 
 /// Dispatch: whistles, the ladder, the directory of units, policies.
 #[derive(Debug, Clone, Parser)]

@@ -1,5 +1,6 @@
 //! What dispatch decides, pure: time, ids and policies come in as arguments.
 
+pub mod command;
 pub mod directory;
 pub mod ladder;
 pub mod policy;
@@ -10,7 +11,7 @@ use foundation::{ids, words};
 ids! {
     /// A whistle.
     WhistleId,
-    /// A unit's share of a whistle.
+    /// A unit's part of a whistle.
     AssignmentId,
     /// A department, utility or other that can be whistled.
     UnitId,
@@ -67,5 +68,63 @@ words! {
         PartlySolved = "partly_solved",
         /// 未解决
         NotSolved = "not_solved",
+    }
+    /// State of a whistle.
+    WhistleState {
+        /// Some assignment is not closed.
+        Open = "open",
+        /// Every assignment is closed.
+        Closed = "closed",
+        /// The street took it back.
+        Withdrawn = "withdrawn",
+    }
+    /// State of an assignment.
+    AssignmentState {
+        /// 吹哨
+        Whistled = "whistled",
+        /// 应哨
+        Answered = "answered",
+        /// 交卷
+        Submitted = "submitted",
+        /// Confirmed by the street.
+        Closed = "closed",
+        /// With the whistle.
+        Withdrawn = "withdrawn",
+    }
+    /// What a ladder guards.
+    Kind {
+        /// From the whistle until the unit answers.
+        Answer = "answer",
+        /// From the answer until the result is handed in.
+        Handling = "handling",
+    }
+    /// What an effect is.
+    EffectKind {
+        /// A reminder.
+        Sms = "sms",
+        /// A card shown.
+        Card = "card",
+        /// A phone call that a named person must make.
+        Call = "call",
+        /// A case for 阳光+.
+        Push = "push",
+    }
+}
+
+impl Target {
+    /// Whether a person can hold the role, and so be texted or phoned.
+    pub fn is_person(self) -> bool {
+        match self {
+            Target::Duty | Target::Head | Target::Deputy | Target::DeputyMayor => true,
+            Target::CentreHead | Target::OversightPlatform => false,
+        }
+    }
+
+    /// Whether the role is one of a unit's contacts.
+    pub fn is_of_unit(self) -> bool {
+        match self {
+            Target::Duty | Target::Head | Target::Deputy => true,
+            Target::DeputyMayor | Target::CentreHead | Target::OversightPlatform => false,
+        }
     }
 }

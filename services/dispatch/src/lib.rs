@@ -6,14 +6,15 @@ pub mod domain;
 mod error;
 pub mod operations;
 mod rpc;
-mod schedule;
+pub mod schedule;
 pub mod store;
 mod subscriptions;
 pub mod views;
+mod wire;
 
 pub use config::Config;
 pub use error::Error;
-use foundation::db::Schema;
+use foundation::data::Schema;
 use foundation::{BoxFuture, Host};
 pub use subscriptions::routes;
 
@@ -26,11 +27,13 @@ pub const SCHEMA: Schema = Schema { name: "dispatch", migrations: &MIGRATIONS };
 pub fn run(config: Config) -> BoxFuture<'static, anyhow::Result<()>> {
     Box::pin(async move {
         let host = Host::start(config.service, SCHEMA).await?;
-        store::require_standby(&host.db, config.without_standby).await?;
-        let (db, ladder) = (host.db.clone(), [(); schedule::FIRING].map(|()| host.db.session()));
-        host.grpc(|server| rpc::serve(server, &db))
+        store::policy::require_standby(&host.db, config.without_standby).await?;
+        let ladder = [(); schedule::FIRING].map(|()| host.db.session());
+        let (host, feed) = host.feed();
+        let calls = host.calls();
+        host.grpc(|server| rpc::serve(server, calls, feed))
             .subscribe(routes())?
-            .urgent("ladder", move |stop| schedule::ladder(ladder, stop))
+            .urgent("ladder", move |tick| schedule::ladder(ladder, tick))
             .run()
             .await
     })

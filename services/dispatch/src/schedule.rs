@@ -10,33 +10,86 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
-use foundation::db::{Chain, Session};
-use foundation::host::{Stop, pause};
+use foundation::base::stop::pause;
+use foundation::base::{Chain, Context};
+use foundation::data::Session;
+use foundation::host::Tick;
 use futures::future::join_all;
+use sqlx::Connection as _;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::operations::ladder::{Failed, Firing};
-use crate::store::due;
+use crate::error::Error;
+use crate::operations::ladder::{Policies, run_many};
+use crate::store::ladder;
 
 /// What others created is found within this time.
 const POLL: Duration = Duration::from_secs(1);
 /// A due assignment that somebody else holds is tried again after this time.
 const LOCKED: Duration = Duration::from_millis(10);
 /// At so many times in a row a loop comes second before it stands back: a rung may also be gone because its unit answered.
-const SECOND: u32 = 3;
+const TIMES_SECOND: u32 = 3;
 /// And by this much.
-const BACK: TimeDelta = TimeDelta::milliseconds(20);
+const STANDS_BACK_BY: TimeDelta = TimeDelta::milliseconds(20);
 /// How long a poisoned assignment is left alone.
-const SET_ASIDE: Duration = Duration::from_secs(30);
+const SET_ASIDE_FOR: Duration = Duration::from_secs(30);
 const BATCH: i64 = 100;
 /// Connections that fire side by side when more is due than one takes.
 pub const FIRING: usize = 3;
 
+/// A batch that could not be fired, and what was in it.
+#[derive(Debug, thiserror::Error)]
+#[error("{} assignments could not be fired", taken.len())]
+pub struct Failed {
+    /// The assignments that had been taken.
+    pub taken: Vec<Uuid>,
+    /// Why.
+    #[source]
+    pub error: Error,
+}
+
+/// Fires what is due, on a connection of its own, with the policies that it has met.
+#[derive(Debug)]
+pub struct Firing {
+    session: Session,
+    context: Context,
+    policies: Policies,
+}
+
+impl Firing {
+    /// In the clock's name.
+    pub fn new(session: Session, context: &Context) -> Firing {
+        Firing { session, context: context.clone(), policies: Policies::new() }
+    }
+
+    /// Fires the due rungs of up to `limit` assignments; returns how many it took.
+    pub async fn fire_due(&mut self, limit: i64, except: &[Uuid]) -> Result<usize, Failed> {
+        let (mut taken, db) = (Vec::new(), self.session.db.clone());
+        match db.in_time(self.batch(limit, except, &mut taken)).await {
+            Ok(()) => Ok(taken.len()),
+            Err(error) => Err(Failed { taken, error }),
+        }
+    }
+
+    async fn batch(&mut self, limit: i64, except: &[Uuid], taken: &mut Vec<Uuid>) -> Result<(), Error> {
+        let mut connection = self.session.take().await?;
+        let mut tx = connection.begin().await?;
+        let due = ladder::take_due(&mut tx, limit, except).await?;
+        taken.extend(due.iter().map(|due| due.id.0));
+        run_many(&mut tx, &self.context, &due, &mut self.policies).await?;
+        tx.commit().await?;
+        self.session.keep(connection);
+        if !taken.is_empty() {
+            self.session.db.committed();
+        }
+        Ok(())
+    }
+}
+
 /// Fires until told to stop.
-pub async fn ladder(sessions: [Session; FIRING], stop: Stop) -> anyhow::Result<()> {
-    let mut commits = sessions[0].db.commits();
-    let firing = sessions.map(Firing::new);
+pub async fn ladder(sessions: [Session; FIRING], tick: Tick) -> anyhow::Result<()> {
+    let (stop, mut commits) = (tick.stop.clone(), sessions[0].db.commits());
+    let firing = sessions.map(|session| Firing::new(session, tick.context()));
     let mut ladder =
         Loop { firing, batch: BATCH, aside: BTreeMap::new(), failing: false, behind: false, second: 0, met: false };
     let mut due = false;
@@ -86,7 +139,7 @@ struct Next {
 impl Loop {
     /// Fires what is due, if something is.
     async fn pass(&mut self, due: bool) -> Next {
-        self.aside.retain(|_, since| since.elapsed() < SET_ASIDE);
+        self.aside.retain(|_, since| since.elapsed() < SET_ASIDE_FOR);
         let except: Vec<Uuid> = self.aside.keys().copied().collect();
         if !due && let Some(next) = self.until_next(&except).await {
             self.met = false;
@@ -101,16 +154,16 @@ impl Loop {
                 Next { wait: if taken > 0 { Duration::ZERO } else { LOCKED }, due: self.behind }
             }
             Err(failed) => {
-                // What passes by itself poisons nobody: only what stays is narrowed down.
-                let stays = failed.error.stays();
-                if stays {
+                // What is transient poisons nobody: only what is permanent is narrowed down.
+                let permanent = failed.error.is_permanent();
+                if permanent {
                     self.halve(&failed.taken);
                 }
                 if !self.failing {
                     tracing::error!(error = %Chain(&failed), "rungs cannot be fired now; trying on");
                 }
                 self.failing = true;
-                let at_once = stays && !failed.taken.is_empty();
+                let at_once = permanent && !failed.taken.is_empty();
                 Next { wait: if at_once { Duration::ZERO } else { Duration::from_millis(200) }, due: at_once }
             }
         }
@@ -121,15 +174,15 @@ impl Loop {
         let batch = self.batch;
         let side_by_side = if std::mem::take(&mut self.behind) { FIRING } else { 1 };
         let fired = self.firing.iter_mut().take(side_by_side).map(|one| one.fire_due(batch, except));
-        let (mut taken, mut passing) = (0, None);
+        let (mut taken, mut transient) = (0, None);
         for fired in join_all(fired).await {
             match fired {
                 Ok(more) => taken += more,
-                Err(failed) if failed.error.stays() => return Err(failed),
-                Err(failed) => passing = Some(failed),
+                Err(failed) if failed.error.is_permanent() => return Err(failed),
+                Err(failed) => transient = Some(failed),
             }
         }
-        match passing {
+        match transient {
             Some(failed) if taken == 0 => return Err(failed),
             Some(failed) => tracing::debug!(error = %Chain(&failed), "not every connection has fired something"),
             None => {}
@@ -139,7 +192,7 @@ impl Loop {
     }
 
     fn stands_back(&self) -> bool {
-        self.second >= SECOND
+        self.second >= TIMES_SECOND
     }
 
     fn halve(&mut self, taken: &[Uuid]) {
@@ -159,14 +212,14 @@ impl Loop {
         let db = session.db.clone();
         let asked = async {
             let mut connection = session.take().await?;
-            let until = due::until_next(&mut connection, except).await?;
+            let until = ladder::until_next(&mut connection, except).await?;
             session.keep(connection);
             Ok::<_, sqlx::Error>(until)
         };
         match db.in_time(asked).await {
             Ok(None) => Some(Next { wait: POLL, due: false }),
             Ok(Some(until)) => {
-                let until = if self.stands_back() { until + BACK } else { until };
+                let until = if self.stands_back() { until + STANDS_BACK_BY } else { until };
                 let wait = until.to_std().ok().filter(|wait| !wait.is_zero())?;
                 Some(Next { wait: wait.min(POLL), due: wait < POLL && !self.stands_back() })
             }

@@ -1,32 +1,24 @@
-//! What dispatch hears: how residents grade.
+//! What dispatch subscribes to: how residents grade.
 
 use foundation::BoxFuture;
-use foundation::inbox::{Failure, Routes};
-use proto::common::v1::Outcome as Wire;
+use foundation::base::Failure;
+use foundation::log::{Received, Routes};
 use proto::events::v1::GrievanceGraded;
 use sqlx::PgConnection;
 
-use crate::domain::{Outcome, WhistleId};
 use crate::operations;
+use crate::wire::event as wire;
 
-/// One function per event heard.
+/// One function an event.
 pub fn routes() -> Routes {
     Routes::new("dispatch").on(graded)
 }
 
-fn graded(tx: &mut PgConnection, event: GrievanceGraded) -> BoxFuture<'_, Result<(), Failure>> {
+fn graded(tx: &mut PgConnection, event: Received<GrievanceGraded>) -> BoxFuture<'_, Result<(), Failure>> {
     Box::pin(async move {
-        // A grievance without a whistle was handled by the community itself.
-        if event.whistle_id.is_empty() {
-            return Ok(());
+        match wire::grade(&event)? {
+            Some(command) => Ok(operations::whistle::run(tx, event.context(), command).await.map(drop)?),
+            None => Ok(()),
         }
-        let whistle = event.whistle_id.parse().map(WhistleId).map_err(|_| Failure::Park("bad whistle_id".into()))?;
-        let outcome = match event.outcome() {
-            Wire::Solved => Outcome::Solved,
-            Wire::PartlySolved => Outcome::PartlySolved,
-            Wire::NotSolved => Outcome::NotSolved,
-            Wire::Unspecified => return Err(Failure::Park("no outcome".into())),
-        };
-        Ok(operations::grade(tx, whistle, outcome).await?)
     })
 }

@@ -1,64 +1,49 @@
-//! Domain event -> proto event; the only such place.
+//! Domain event -> proto event and its audiences. Every change carries one row of history, with the state that it led to.
 
-use foundation::outbox::Announcement;
-use proto::common::v1 as common;
-use proto::events::v1 as events;
-use uuid::Uuid;
+use foundation::base::{Context, Wire as _};
+use foundation::log::{Announcement, Audiences};
+use serde_json::json;
 
-use crate::domain::{Difficulty, Event, Outcome, Satisfaction};
-use crate::store::{Grade, Loaded, New};
+use crate::domain::Stage;
+use crate::domain::grievance::{Changed, Event, Grievance};
+use crate::wire::event as wire;
 
-/// A grievance was raised; its text stays here.
-pub fn submitted(id: Uuid, new: &New) -> Announcement {
-    let (area, channel) = (new.area.clone(), new.channel.clone());
-    Announcement::of(&events::GrievanceSubmitted { grievance_id: id.to_string(), area, channel, version: 1 })
-}
-
-/// What others must learn of an event.
-pub fn of(event: Event, at: &Loaded, grade: Option<&Grade>) -> Option<Announcement> {
-    let (grievance_id, version) = (at.id.to_string(), at.version);
-    match event {
-        Event::StageRecorded => None,
-        Event::Reviewed(found) => Some(Announcement::of(&events::GrievanceReviewed {
-            grievance_id,
-            area: at.area.clone(),
-            difficulty: difficulty(found).into(),
-            version,
-        })),
-        Event::Graded => grade.map(|grade| {
-            Announcement::of(&events::GrievanceGraded {
-                grievance_id,
-                whistle_id: at.grievance.whistle.map(|whistle| whistle.id.to_string()).unwrap_or_default(),
-                outcome: outcome(grade.outcome).into(),
-                satisfaction: satisfaction(grade.satisfaction).into(),
-                version,
-            })
-        }),
+/// Whoever may see a grievance.
+fn audiences(grievance: &Grievance) -> Audiences {
+    let own = Audiences::default().area(&grievance.area).person(&grievance.owner);
+    let own = if grievance.submitter == grievance.owner { own } else { own.person(&grievance.submitter) };
+    match &grievance.matter {
+        Some(matter) => own.matter(matter),
+        None => own,
     }
 }
 
-pub(crate) fn difficulty(difficulty: Difficulty) -> common::Difficulty {
-    match difficulty {
-        Difficulty::Simple => common::Difficulty::Simple,
-        Difficulty::Complex => common::Difficulty::Complex,
-        Difficulty::Long => common::Difficulty::Long,
-        Difficulty::Hard => common::Difficulty::Hard,
-        Difficulty::Neighbourly => common::Difficulty::Neighbourly,
-    }
-}
-
-pub(crate) fn outcome(outcome: Outcome) -> common::Outcome {
-    match outcome {
-        Outcome::Solved => common::Outcome::Solved,
-        Outcome::PartlySolved => common::Outcome::PartlySolved,
-        Outcome::NotSolved => common::Outcome::NotSolved,
-    }
-}
-
-pub(crate) fn satisfaction(satisfaction: Satisfaction) -> common::Satisfaction {
-    match satisfaction {
-        Satisfaction::Satisfied => common::Satisfaction::Satisfied,
-        Satisfaction::BasicallySatisfied => common::Satisfaction::BasicallySatisfied,
-        Satisfaction::NotSatisfied => common::Satisfaction::NotSatisfied,
-    }
+/// What others may learn of a change.
+pub fn of(context: &Context, Changed { grievance, events, .. }: &Changed) -> Vec<Announcement> {
+    let to = audiences(grievance);
+    let state = grievance.state;
+    let announced = events.iter().filter_map(|event| {
+        Some(match event {
+            Event::Raised(new) => Announcement::of(wire::submitted(grievance, new), &to, context)
+                .with_history("raised", json!({ "state": state, "channel": new.channel })),
+            // Told as the end of the review.
+            Event::Recorded(recorded) if recorded.stage() == Stage::TimeLimit => return None,
+            Event::Recorded(recorded) => {
+                let stage = recorded.stage();
+                Announcement::of(wire::stage_recorded(grievance, stage), &to, context)
+                    .with_history("review_stage", json!({ "state": state, "stage": stage.label() }))
+            }
+            Event::Reviewed(difficulty) => Announcement::of(wire::reviewed(grievance, *difficulty), &to, context)
+                .with_history("reviewed", json!({ "state": state, "difficulty": difficulty })),
+            Event::Graded(grade) => Announcement::of(wire::graded(grievance, grade), &to, context).with_history(
+                "graded",
+                json!({ "state": state, "outcome": grade.outcome, "satisfaction": grade.satisfaction }),
+            ),
+            Event::Progressed => Announcement::of(wire::progressed(grievance), &to, context).with_history(
+                "progressed",
+                json!({ "state": state, "whistle": grievance.whistle.map(|whistle| whistle.id) }),
+            ),
+        })
+    });
+    announced.collect()
 }

@@ -1,7 +1,7 @@
 //! What grievances must be told.
 
 use clap::Parser;
-use foundation::config;
+use foundation::base::config;
 
 /// Grievances: what people ask for, raised, reviewed, followed, graded.
 #[derive(Debug, Clone, Parser)]

@@ -5,16 +5,16 @@ pub mod config;
 pub mod domain;
 mod error;
 pub mod operations;
-pub mod photos;
+pub mod photo_store;
 mod rpc;
-mod schedule;
 pub mod store;
 mod subscriptions;
 mod views;
+mod wire;
 
 pub use config::Config;
 pub use error::Error;
-use foundation::db::Schema;
+use foundation::data::Schema;
 use foundation::{BoxFuture, Host};
 pub use subscriptions::routes;
 
@@ -26,8 +26,8 @@ pub const SCHEMA: Schema = Schema { name: "grievances", migrations: &MIGRATIONS 
 /// Runs the service until a signal.
 pub fn run(config: Config) -> BoxFuture<'static, anyhow::Result<()>> {
     Box::pin(async move {
-        let host = Host::start(config.service, SCHEMA).await?;
-        let (db, photos) = (host.db.clone(), photos::open(&config.photo_store)?);
-        host.grpc(|server| rpc::serve(server, &db, photos)).subscribe(routes())?.run().await
+        let (host, feed) = Host::start(config.service, SCHEMA).await?.feed();
+        let (calls, photos) = (host.calls(), photo_store::open(&config.photo_store)?);
+        host.grpc(|server| rpc::serve(server, calls, feed, photos)).subscribe(routes())?.run().await
     })
 }

@@ -1,42 +1,21 @@
-//! What grievances hears: how far the whistle over each has come.
+//! What grievances subscribes to: how far the whistle over each has come.
 
 use foundation::BoxFuture;
-use foundation::clock::{Timestamp, from_wire};
-use foundation::inbox::{Failure, Routes};
+use foundation::base::{Context, Failure};
+use foundation::log::{Received, Routes};
 use proto::events::v1::{
-    AssignmentAnswered, AssignmentReturned, AssignmentSubmitted, WhistleBlown, WhistleClosed, WhistleWithdrawn,
+    AssignmentAnswered, AssignmentReturned, AssignmentSubmitted, WhistleBlown, WhistleClosed, WhistleRef,
+    WhistleWithdrawn,
 };
 use sqlx::PgConnection;
-use uuid::Uuid;
 
-use crate::domain::{State, Whistle};
-use crate::error::Error;
+use crate::domain::State;
 use crate::operations;
+use crate::wire::event as wire;
 
-type Heard<'c> = BoxFuture<'c, Result<(), Failure>>;
+type Handled<'c> = BoxFuture<'c, Result<(), Failure>>;
 
-/// What every fact of a whistle says of its grievance.
-struct About {
-    grievance: String,
-    area: String,
-    whistle: String,
-    blown_at: Option<Timestamp>,
-    version: i64,
-}
-
-macro_rules! about {
-    ($event:ident) => {
-        About {
-            grievance: $event.grievance_id,
-            area: $event.area,
-            whistle: $event.whistle_id,
-            blown_at: $event.blown_at.as_ref().and_then(from_wire),
-            version: $event.version,
-        }
-    };
-}
-
-/// One function per event heard.
+/// One function an event.
 pub fn routes() -> Routes {
     Routes::new("grievances")
         .unhurried()
@@ -48,40 +27,51 @@ pub fn routes() -> Routes {
         .on(whistle_closed)
 }
 
-fn whistle_blown(tx: &mut PgConnection, event: WhistleBlown) -> Heard<'_> {
-    hear(tx, about!(event), State::Whistled)
-}
-
-fn assignment_answered(tx: &mut PgConnection, event: AssignmentAnswered) -> Heard<'_> {
-    hear(tx, about!(event), State::Handling)
-}
-
-fn assignment_submitted(tx: &mut PgConnection, event: AssignmentSubmitted) -> Heard<'_> {
-    let state = if event.all_submitted { State::Submitted } else { State::Handling };
-    hear(tx, about!(event), state)
-}
-
-fn assignment_returned(tx: &mut PgConnection, event: AssignmentReturned) -> Heard<'_> {
-    hear(tx, about!(event), State::Handling)
-}
-
-fn whistle_withdrawn(tx: &mut PgConnection, event: WhistleWithdrawn) -> Heard<'_> {
-    hear(tx, about!(event), State::Reviewed)
-}
-
-fn whistle_closed(tx: &mut PgConnection, event: WhistleClosed) -> Heard<'_> {
-    hear(tx, about!(event), State::Closed)
-}
-
-fn hear(tx: &mut PgConnection, about: About, state: State) -> Heard<'_> {
+fn whistle_blown(tx: &mut PgConnection, event: Received<WhistleBlown>) -> Handled<'_> {
     Box::pin(async move {
-        let uuid = |text: &str, field| text.parse::<Uuid>().map_err(|_| Error::Unreadable(field));
-        let whistle = Whistle {
-            blown_at: about.blown_at.ok_or(Error::Unreadable("blown_at"))?,
-            id: uuid(&about.whistle, "whistle_id")?,
-            version: about.version,
-        };
-        let grievance = uuid(&about.grievance, "grievance_id")?;
-        Ok(operations::hear(tx, grievance, &about.area, whistle, state).await?)
+        progress(tx, event.context(), event.whistle.as_ref(), event.version, Some(&event.matter), State::Whistled).await
     })
+}
+
+fn assignment_answered(tx: &mut PgConnection, event: Received<AssignmentAnswered>) -> Handled<'_> {
+    Box::pin(async move {
+        progress(tx, event.context(), event.whistle.as_ref(), event.version, None, State::Handling).await
+    })
+}
+
+fn assignment_submitted(tx: &mut PgConnection, event: Received<AssignmentSubmitted>) -> Handled<'_> {
+    let state = if event.all_submitted { State::Submitted } else { State::Handling };
+    Box::pin(async move { progress(tx, event.context(), event.whistle.as_ref(), event.version, None, state).await })
+}
+
+fn assignment_returned(tx: &mut PgConnection, event: Received<AssignmentReturned>) -> Handled<'_> {
+    Box::pin(async move {
+        progress(tx, event.context(), event.whistle.as_ref(), event.version, None, State::Handling).await
+    })
+}
+
+fn whistle_withdrawn(tx: &mut PgConnection, event: Received<WhistleWithdrawn>) -> Handled<'_> {
+    Box::pin(async move {
+        progress(tx, event.context(), event.whistle.as_ref(), event.version, None, State::Reviewed).await
+    })
+}
+
+fn whistle_closed(tx: &mut PgConnection, event: Received<WhistleClosed>) -> Handled<'_> {
+    Box::pin(
+        async move { progress(tx, event.context(), event.whistle.as_ref(), event.version, None, State::Closed).await },
+    )
+}
+
+async fn progress(
+    tx: &mut PgConnection,
+    context: &Context,
+    whistle: Option<&WhistleRef>,
+    version: i64,
+    matter: Option<&str>,
+    state: State,
+) -> Result<(), Failure> {
+    match wire::progress(whistle, version, matter, state)? {
+        Some(command) => Ok(operations::grievance::run(tx, context, command).await.map(drop)?),
+        None => Ok(()),
+    }
 }

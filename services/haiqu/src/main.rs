@@ -1,13 +1,16 @@
 //! The one binary: `haiqu <service>` serves one, `haiqu migrate <service>` brings its database up to date, `haiqu dead-letters`
-//! looks after facts that could not be applied. Nothing but a match.
+//! looks after events that could not be applied. Nothing but a match.
 
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use foundation::db::{self, Schema};
-use foundation::{BoxFuture, config, dead_letters};
+use foundation::BoxFuture;
+use foundation::base::config;
+use foundation::data::Schema;
+use foundation::data::schema;
+use foundation::log::dead_letters;
 use secrecy::SecretString;
 
 /// 海区E家 · 吹哨答卷: one service of it, or a job for one.
@@ -42,7 +45,7 @@ enum Command {
         #[command(flatten)]
         database: Database,
     },
-    /// List or replay facts that a service could not apply.
+    /// List, replay or discard events that a service could not apply.
     DeadLetters {
         #[command(subcommand)]
         action: dead_letters::Action,
@@ -128,7 +131,7 @@ async fn main() -> ExitCode {
 }
 
 fn migrate(service: Service, database: Database) -> BoxFuture<'static, anyhow::Result<()>> {
-    Box::pin(async move { db::migrate(&database.url()?, service.schema()).await })
+    Box::pin(async move { schema::migrate(&database.url()?, service.schema()).await })
 }
 
 fn dead_letters(action: dead_letters::Action, database: Database) -> BoxFuture<'static, anyhow::Result<()>> {

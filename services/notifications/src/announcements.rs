@@ -1,58 +1,20 @@
-//! Domain -> proto event; the only such place.
+//! Domain event -> proto event and its audiences. What notifications publishes concerns the centre, which sees everything.
 
-use foundation::clock::{Timestamp, to_wire};
-use foundation::outbox::Announcement;
-use proto::common::v1 as common;
-use proto::events::v1 as events;
-use uuid::Uuid;
+use foundation::base::{Context, Timestamp};
+use foundation::log::{Announcement, Audiences};
+use serde_json::json;
 
-use crate::domain::Target;
+use crate::domain::call_task::{Changed, Event};
+use crate::domain::message::Message;
+use crate::wire::event as wire;
 
-/// What an effect belongs to.
-#[derive(Debug, Clone, Copy)]
-pub struct Effect {
-    /// Its name.
-    pub id: Uuid,
-    /// The whistle.
-    pub whistle: Uuid,
-    /// The unit's share.
-    pub assignment: Uuid,
-    /// The rung.
-    pub rung: i32,
-    /// For whom.
-    pub target: Target,
-}
-
-/// The gateway took a reminder over.
-pub fn accepted(effect: Effect, at: Timestamp) -> Announcement {
-    Announcement::of(&events::MessageAccepted {
-        effect_id: effect.id.to_string(),
-        whistle_id: effect.whistle.to_string(),
-        assignment_id: effect.assignment.to_string(),
-        target: target(effect.target).into(),
-        rung: effect.rung,
-        accepted_at: Some(to_wire(at)),
-    })
+/// The gateway took a reminder over. Its history is its delivery's row.
+pub fn accepted(context: &Context, message: &Message, at: Timestamp) -> Announcement {
+    Announcement::of(wire::accepted(message, at), &Audiences::default(), context)
 }
 
 /// A call was made and recorded.
-pub fn recorded(effect: Effect, at: Timestamp) -> Announcement {
-    Announcement::of(&events::CallRecorded {
-        effect_id: effect.id.to_string(),
-        whistle_id: effect.whistle.to_string(),
-        assignment_id: effect.assignment.to_string(),
-        callee: target(effect.target).into(),
-        rung: effect.rung,
-        called_at: Some(to_wire(at)),
-    })
-}
-
-pub(crate) fn target(target: Target) -> common::TargetRole {
-    match target {
-        Target::Duty => common::TargetRole::Duty,
-        Target::Head => common::TargetRole::Head,
-        Target::Deputy => common::TargetRole::Deputy,
-        Target::DeputyMayor => common::TargetRole::DeputyMayor,
-        Target::CentreHead => common::TargetRole::CentreHead,
-    }
+pub fn recorded(context: &Context, Changed { task, event: Event::Recorded(record), .. }: &Changed) -> Announcement {
+    let data = json!({ "call_task": task.id, "state": task.state, "callee": task.callee, "rung": task.rung });
+    Announcement::of(wire::recorded(task, record), &Audiences::default(), context).with_history("call_recorded", data)
 }

@@ -1,7 +1,7 @@
 //! What notifications must be told.
 
 use clap::Parser;
-use foundation::config;
+use foundation::base::config;
 use secrecy::SecretString;
 
 /// Notifications: reminders by SMS with their receipts, call tasks and call records, alarms.
@@ -20,7 +20,7 @@ pub struct Config {
     /// What links in reminders begin with, as phones reach this service: `https://eq.example.gov.cn`.
     #[arg(long, env = "HAIQU_LINK_BASE")]
     pub link_base: String,
-    /// Key that the links are made with; the same on every replica.
-    #[arg(long, env = "HAIQU_LINK_KEY", hide_env_values = true)]
+    /// Key that the links are made with, the same on every replica; at least 32 characters.
+    #[arg(long, env = "HAIQU_LINK_KEY", hide_env_values = true, value_parser = config::key)]
     pub link_key: SecretString,
 }

@@ -1,10 +1,9 @@
 //! The SMS gateway over HTTP. What counts as a receipt belongs here: 2xx with `code` `OK`. Its interface:
-//! `POST /v1/messages {id, to, text, segments}` hands a message over under our id; `GET /v1/messages/{id}` tells its status,
+//! `POST /v1/messages {id, to, text, segments}` hands a message over under our id; `GET /v1/messages/{id}` answers its status,
 //! `accepted`, `delivered` or `failed`, or 404. Both carry our key as bearer token.
 
-use std::time::Duration;
-
-use foundation::lease::Lease;
+use foundation::base::text;
+use foundation::out::{Found, Lease, Sent, http, lease};
 use reqwest::StatusCode;
 use reqwest::header::CONTENT_TYPE;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -14,38 +13,12 @@ use uuid::Uuid;
 
 use crate::domain::texts::segments;
 
-/// The way out.
+/// The gateway.
 #[derive(Debug, Clone)]
 pub struct Gateway {
     http: reqwest::Client,
     url: String,
     key: SecretString,
-}
-
-/// What the gateway said to a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sent {
-    /// It took it over.
-    Accepted,
-    /// It will never take it.
-    Refused,
-    /// It may or may not have it: ask before sending again.
-    Unknown,
-}
-
-/// What the gateway knows of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Found {
-    /// It has it.
-    Accepted,
-    /// It reached the phone.
-    Delivered,
-    /// It could not be delivered.
-    Failed,
-    /// It never got it.
-    Absent,
-    /// It cannot be asked now.
-    Unknown,
 }
 
 #[derive(Deserialize)]
@@ -57,36 +30,32 @@ struct Answer {
 impl Gateway {
     /// At this address, known by this key.
     pub fn new(url: &str, key: SecretString) -> anyhow::Result<Gateway> {
-        let http = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .timeout(Duration::from_secs(2))
-            .connect_timeout(Duration::from_secs(1))
-            .build()?;
-        Ok(Gateway { http, url: url.trim_end_matches('/').to_owned(), key })
+        Ok(Gateway { http: http::client()?, url: url.trim_end_matches('/').to_owned(), key })
     }
 
     /// Hands a message over under its id, unless the lease has run out by then.
-    pub async fn send(&self, id: Uuid, to: &str, text: &str, lease: Lease) -> Sent {
-        let message = json!({ "id": id, "to": to, "text": text, "segments": segments(text) });
+    pub async fn send(&self, id: Uuid, to: &str, content: &str, lease: Lease) -> Sent {
+        let message = json!({ "id": id, "to": to, "text": content, "segments": segments(content) });
         let request = self.http.post(format!("{}/v1/messages", self.url)).bearer_auth(self.key.expose_secret());
         let request = request.header(CONTENT_TYPE, "application/json").body(lease.body(message.to_string()));
         let response = match request.send().await {
             Ok(response) => response,
             Err(error) => {
+                let offered = !lease::stopped(&error);
                 tracing::warn!(effect = %id, error = %error.without_url(), "the gateway's answer is not known");
-                return Sent::Unknown;
+                return if offered { Sent::NotTaken } else { Sent::NotOffered };
             }
         };
         let status = response.status();
-        match response.json::<Answer>().await {
-            Ok(answer) if status.is_success() && answer.code == "OK" => Sent::Accepted,
-            Ok(answer) if status == StatusCode::UNPROCESSABLE_ENTITY => {
+        match http::json::<Answer>(response).await {
+            Some(answer) if status.is_success() && answer.code == "OK" => Sent::Accepted(text::masked(to)),
+            Some(answer) if status == StatusCode::UNPROCESSABLE_ENTITY => {
                 tracing::error!(effect = %id, code = answer.code, "the gateway refuses this message");
                 Sent::Refused
             }
-            Ok(_) | Err(_) => {
+            Some(_) | None => {
                 tracing::warn!(effect = %id, status = status.as_u16(), "the gateway did not take the message over");
-                Sent::Unknown
+                Sent::NotTaken
             }
         }
     }
@@ -99,9 +68,9 @@ impl Gateway {
         if status == StatusCode::NOT_FOUND {
             return Found::Absent;
         }
-        let Ok(answer) = response.json::<Answer>().await else { return Found::Unknown };
+        let Some(answer) = http::json::<Answer>(response).await else { return Found::Unknown };
         match answer.status.as_deref().filter(|_| status.is_success() && answer.code == "OK") {
-            Some("accepted") => Found::Accepted,
+            Some("accepted") => Found::Accepted(String::new()),
             Some("delivered") => Found::Delivered,
             Some("failed") => Found::Failed,
             Some(_) | None => Found::Unknown,

@@ -3,24 +3,29 @@
 
 mod announcements;
 pub mod config;
+pub mod deliveries;
+pub mod dispatch;
 pub mod domain;
 mod error;
 mod gateway;
 pub mod operations;
 mod rpc;
-mod schedule;
 pub mod store;
 mod subscriptions;
 mod views;
+mod wire;
 
 pub use config::Config;
+use deliveries::call::Call;
+use deliveries::sms::Sms;
+use dispatch::Dispatch;
+use domain::link::Links;
 pub use error::Error;
-use foundation::db::Schema;
-use foundation::rpc::client;
+use foundation::call::client;
+use foundation::data::Schema;
 use foundation::{BoxFuture, Host};
 pub use gateway::Gateway;
-use operations::Operations;
-use secrecy::ExposeSecret as _;
+use operations::link::Answering;
 pub use subscriptions::routes;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
@@ -32,21 +37,15 @@ pub const SCHEMA: Schema = Schema { name: "notifications", migrations: &MIGRATIO
 pub fn run(config: Config) -> BoxFuture<'static, anyhow::Result<()>> {
     Box::pin(async move {
         let host = Host::start(config.service.clone(), SCHEMA).await?;
-        anyhow::ensure!(config.link_key.expose_secret().len() >= 32, "HAIQU_LINK_KEY must be at least 32 characters");
-        let operations = Operations {
-            db: host.db.clone(),
-            dispatch: client::peer("dispatch", &config.service.peers, &host.auth.credentials)?,
-            gateway: Gateway::new(&config.sms_url, config.sms_key)?,
-            link_base: config.link_base.trim_end_matches('/').into(),
-            link_key: config.link_key,
-        };
-        let [sender, tasks, receipts, orphans] = std::array::from_fn(|_| operations.clone());
-        host.grpc(|server| rpc::serve(server, &operations))
+        let dispatch = Dispatch(client::peer("dispatch", &config.service.peers, &host.auth.credentials)?);
+        let links = Links { base: config.link_base.trim_end_matches('/').into(), key: config.link_key };
+        let gateway = Gateway::new(&config.sms_url, config.sms_key)?;
+        let answering = Answering { db: host.db.clone(), dispatch: dispatch.clone(), links: links.clone() };
+        let calls = host.calls();
+        host.grpc(|server| rpc::serve(server, calls, answering))
             .subscribe(routes())?
-            .schedule("sender", move |stop| schedule::sender(sender, stop))
-            .schedule("call tasks", move |stop| schedule::tasks(tasks, stop))
-            .schedule("orphans", move |stop| schedule::orphans(orphans, stop))
-            .schedule("receipts", move |stop| schedule::receipts(receipts, stop))
+            .deliver(Sms { dispatch: dispatch.clone(), gateway, links })
+            .deliver(Call { dispatch })
             .run()
             .await
     })

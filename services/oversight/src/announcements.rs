@@ -1,16 +1,21 @@
-//! Domain -> proto event; the only such place.
+//! Domain event -> proto event and its audiences. What oversight publishes concerns the centre and the discipline inspection, who see
+//! everything.
 
-use foundation::clock::{Timestamp, to_wire};
-use foundation::outbox::Announcement;
-use proto::events::v1::CasePushed;
-use uuid::Uuid;
+use foundation::base::{Context, Timestamp};
+use foundation::log::{Announcement, Audiences};
+use serde_json::json;
+
+use crate::domain::case::{Case, Changed, Event};
+use crate::wire::event as wire;
+
+/// What others may learn of a change.
+pub fn of(context: &Context, Changed { case, event: Event::Released, .. }: &Changed) -> Announcement {
+    let data = json!({ "case": case.id, "state": case.state });
+    Announcement::of(wire::released(case), &Audiences::default(), context).with_history("case_released", data)
+}
 
 /// 阳光+ confirmed a case.
-pub fn pushed(case: Uuid, whistle: Uuid, assignment: Uuid, at: Timestamp) -> Announcement {
-    Announcement::of(&CasePushed {
-        case_id: case.to_string(),
-        whistle_id: whistle.to_string(),
-        assignment_id: assignment.to_string(),
-        received_at: Some(to_wire(at)),
-    })
+pub fn pushed(context: &Context, case: &Case, at: Timestamp) -> Announcement {
+    let data = json!({ "case": case.id, "state": case.state });
+    Announcement::of(wire::pushed(case, at), &Audiences::default(), context).with_history("case_pushed", data)
 }

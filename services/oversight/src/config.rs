@@ -1,7 +1,7 @@
 //! What oversight must be told.
 
 use clap::Parser;
-use foundation::config;
+use foundation::base::config;
 use secrecy::SecretString;
 
 /// Oversight: cases with their timelines, pushed to 阳光+.

@@ -2,22 +2,26 @@
 
 mod announcements;
 pub mod config;
+pub mod deliveries;
+pub mod dispatch;
 pub mod domain;
 mod error;
 pub mod operations;
 mod platform;
 mod rpc;
-mod schedule;
 pub mod store;
 mod subscriptions;
 mod views;
+mod wire;
 
 pub use config::Config;
+use deliveries::correction::Corrections;
+use deliveries::push::Push;
+use dispatch::Dispatch;
 pub use error::Error;
-use foundation::db::Schema;
-use foundation::rpc::client;
+use foundation::call::client;
+use foundation::data::Schema;
 use foundation::{BoxFuture, Host};
-use operations::Operations;
 pub use platform::Platform;
 pub use subscriptions::routes;
 
@@ -30,17 +34,13 @@ pub const SCHEMA: Schema = Schema { name: "oversight", migrations: &MIGRATIONS }
 pub fn run(config: Config) -> BoxFuture<'static, anyhow::Result<()>> {
     Box::pin(async move {
         let host = Host::start(config.service.clone(), SCHEMA).await?;
-        let operations = Operations {
-            db: host.db.clone(),
-            dispatch: client::peer("dispatch", &config.service.peers, &host.auth.credentials)?,
-            platform: Platform::new(&config.platform_url, config.platform_key)?,
-        };
-        let [pusher, corrections, orphans] = std::array::from_fn(|_| operations.clone());
-        host.grpc(|server| rpc::serve(server, &operations))
+        let dispatch = Dispatch(client::peer("dispatch", &config.service.peers, &host.auth.credentials)?);
+        let platform = Platform::new(&config.platform_url, config.platform_key)?;
+        let (calls, db) = (host.calls(), host.db.clone());
+        host.grpc(|server| rpc::serve(server, calls))
             .subscribe(routes())?
-            .schedule("pusher", move |stop| schedule::pusher(pusher, stop))
-            .schedule("corrections", move |stop| schedule::corrections(corrections, stop))
-            .schedule("orphans", move |stop| schedule::orphans(orphans, stop))
+            .deliver(Push { db, dispatch: dispatch.clone(), platform: platform.clone() })
+            .deliver(Corrections { dispatch, platform })
             .run()
             .await
     })

@@ -1,35 +1,15 @@
 //! 阳光+ over HTTP. What counts as a receipt belongs here: 2xx with `code` `OK` and a receipt number. Our default interface,
 //! to be mapped onto the platform's own when its text is at hand: `POST /v1/cases` hands a document over under our id,
-//! `GET /v1/cases/{id}` tells its receipt, or 404. Both carry our key as bearer token.
+//! `GET /v1/cases/{id}` answers its receipt, or 404. Both carry our key as bearer token.
 
-use std::time::Duration;
-
-use foundation::clock::from_wire;
-use foundation::lease::{self, Lease};
-use proto::oversight::v1::TimelineEntry;
+use foundation::out::{Found, Lease, Sent, http, lease};
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{RequestBuilder, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// What became of a document that was handed over.
-#[derive(Debug)]
-pub enum Pushed {
-    /// It was received.
-    Received(Receipt),
-    /// Whether it was received is not known, or it was turned away: the delay is 阳光+'s.
-    NotTaken,
-    /// It never left: this process had slept.
-    NotOffered,
-}
-
-/// 阳光+ gave no receipt, and its own silence or refusal is why; or this process never asked.
-struct NoReceipt {
-    offered: bool,
-}
-
-/// The way to 阳光+.
+/// 阳光+.
 #[derive(Debug, Clone)]
 pub struct Platform {
     http: reqwest::Client,
@@ -54,7 +34,7 @@ pub struct Document {
     pub place: String,
     /// What has happened, oldest first.
     pub timeline: Vec<Line>,
-    /// What a correction says.
+    /// What a correction tells.
     pub text: String,
 }
 
@@ -67,50 +47,44 @@ pub struct Line {
     pub text: String,
 }
 
-impl Line {
-    /// As the platform reads it.
-    pub fn of(entry: &TimelineEntry) -> Line {
-        let time = entry.time.as_ref().and_then(from_wire).map(|at| at.to_rfc3339());
-        Line { time: time.unwrap_or_default(), text: entry.text.clone() }
-    }
+#[derive(Debug, Deserialize)]
+struct Receipt {
+    code: String,
+    receipt: String,
 }
 
-/// The platform's confirmation.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Receipt {
-    code: String,
-    /// Its number.
-    pub receipt: String,
+/// No receipt came, and 阳光+'s own silence or refusal is why; or this process never asked.
+struct NoReceipt {
+    offered: bool,
 }
 
 impl Platform {
     /// At this address, known by this key.
     pub fn new(url: &str, key: SecretString) -> anyhow::Result<Platform> {
-        let http = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .timeout(Duration::from_secs(2))
-            .connect_timeout(Duration::from_secs(1))
-            .build()?;
-        Ok(Platform { http, url: url.trim_end_matches('/').to_owned(), key })
+        Ok(Platform { http: http::client()?, url: url.trim_end_matches('/').to_owned(), key })
     }
 
     /// Hands a document over, unless the lease has run out by then.
-    pub async fn push(&self, document: &Document, lease: Lease) -> Pushed {
-        let Ok(content) = serde_json::to_vec(document) else { return Pushed::NotOffered };
+    pub async fn push(&self, document: &Document, lease: Lease) -> Sent {
+        let Ok(content) = serde_json::to_vec(document) else { return Sent::NotOffered };
         let request = self.http.post(format!("{}/v1/cases", self.url)).header(CONTENT_TYPE, "application/json");
         match self.ask(request.body(lease.body(content))).await {
-            Ok(Some(receipt)) => Pushed::Received(receipt),
-            Ok(None) | Err(NoReceipt { offered: true }) => Pushed::NotTaken,
-            Err(NoReceipt { offered: false }) => Pushed::NotOffered,
+            Ok(Some(receipt)) => Sent::Accepted(receipt),
+            Ok(None) | Err(NoReceipt { offered: true }) => Sent::NotTaken,
+            Err(NoReceipt { offered: false }) => Sent::NotOffered,
         }
     }
 
-    /// The receipt of a document that arrived earlier; none when it never did; an error when that is not known.
-    pub async fn find(&self, id: Uuid) -> Result<Option<Receipt>, ()> {
-        self.ask(self.http.get(format!("{}/v1/cases/{id}", self.url))).await.map_err(|_| ())
+    /// Whether a document arrived earlier.
+    pub async fn find(&self, id: Uuid) -> Found {
+        match self.ask(self.http.get(format!("{}/v1/cases/{id}", self.url))).await {
+            Ok(Some(receipt)) => Found::Accepted(receipt),
+            Ok(None) => Found::Absent,
+            Err(NoReceipt { .. }) => Found::Unknown,
+        }
     }
 
-    async fn ask(&self, request: RequestBuilder) -> Result<Option<Receipt>, NoReceipt> {
+    async fn ask(&self, request: RequestBuilder) -> Result<Option<String>, NoReceipt> {
         let response = request.bearer_auth(self.key.expose_secret()).send().await.map_err(|error| {
             let offered = !lease::stopped(&error);
             tracing::warn!(error = %error.without_url(), offered, "阳光+ does not answer");
@@ -120,9 +94,9 @@ impl Platform {
         if status == StatusCode::NOT_FOUND {
             return Ok(None);
         }
-        let receipt = response.json::<Receipt>().await.ok();
+        let receipt = http::json::<Receipt>(response).await;
         match receipt.filter(|receipt| status.is_success() && receipt.code == "OK") {
-            Some(receipt) => Ok(Some(receipt)),
+            Some(receipt) => Ok(Some(receipt.receipt)),
             None => {
                 tracing::warn!(status = status.as_u16(), "阳光+ gave no receipt");
                 Err(NoReceipt { offered: true })

@@ -1,7 +1,7 @@
 //! What residents must be told.
 
 use clap::Parser;
-use foundation::config;
+use foundation::base::config;
 
 /// Residents: who lives where.
 #[derive(Debug, Clone, Parser)]

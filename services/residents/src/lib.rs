@@ -6,16 +6,14 @@ pub mod domain;
 mod error;
 pub mod operations;
 mod rpc;
-mod schedule;
 mod store;
-mod subscriptions;
 mod views;
+mod wire;
 
 pub use config::Config;
 pub use error::Error;
-use foundation::db::Schema;
+use foundation::data::Schema;
 use foundation::{BoxFuture, Host};
-pub use subscriptions::routes;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
 
@@ -26,7 +24,7 @@ pub const SCHEMA: Schema = Schema { name: "residents", migrations: &MIGRATIONS }
 pub fn run(config: Config) -> BoxFuture<'static, anyhow::Result<()>> {
     Box::pin(async move {
         let host = Host::start(config.service, SCHEMA).await?;
-        let db = host.db.clone();
-        host.grpc(|server| rpc::serve(server, &db)).subscribe(routes())?.run().await
+        let calls = host.calls();
+        host.grpc(|server| rpc::serve(server, calls)).run().await
     })
 }

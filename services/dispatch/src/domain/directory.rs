@@ -1,4 +1,4 @@
-//! Whom a ladder can reach, and whom it cannot.
+//! Whom a ladder can reach, and whom it cannot; and how the directory changes.
 
 use std::collections::BTreeSet;
 
@@ -33,15 +33,65 @@ fn targets(step: &Step) -> impl Iterator<Item = Target> {
     step.sms.iter().flat_map(|sms| sms.targets.iter().copied()).chain(step.callee)
 }
 
-/// A phone number as strangers may see it: `138****5678`.
-pub fn masked(phone: &str) -> String {
-    let digits: Vec<char> = phone.chars().collect();
-    match digits.len() {
-        0..8 => "*".repeat(digits.len()),
-        length => {
-            let (head, tail): (String, String) = (digits[..3].iter().collect(), digits[length - 4..].iter().collect());
-            format!("{head}{}{tail}", "*".repeat(length - 7))
-        }
+/// Somebody who holds a role.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contact {
+    /// The role.
+    pub role: Target,
+    /// Who.
+    pub name: String,
+    /// How to reach them.
+    pub phone: String,
+}
+
+/// What can be asked of the directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// A unit with its contacts, new or in place of what is there.
+    PutUnit {
+        /// Chosen by whoever enters it.
+        id: UnitId,
+        /// Shown to people.
+        name: String,
+        /// One a role.
+        contacts: Vec<Contact>,
+        /// Version of what was read; none to replace whatever is there.
+        read: Option<i64>,
+    },
+    /// The deputy district mayor in charge of a matter.
+    PutDeputyMayor {
+        /// Code of the matter.
+        matter: String,
+        /// Who.
+        name: String,
+        /// How to reach them.
+        phone: String,
+        /// As a unit's.
+        read: Option<i64>,
+    },
+}
+
+/// What has become of an entry: its version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changed {
+    /// What was asked.
+    pub command: Command,
+    /// Grows with every change of the entry.
+    pub version: i64,
+}
+
+/// Somebody has changed the entry since it was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChangedMeanwhile;
+
+/// What a command makes of an entry of this version; of none yet, of 0.
+pub fn decide(version: i64, command: Command) -> Result<Changed, ChangedMeanwhile> {
+    let read = match &command {
+        Command::PutUnit { read, .. } | Command::PutDeputyMayor { read, .. } => *read,
+    };
+    match read {
+        Some(read) if read != version => Err(ChangedMeanwhile),
+        Some(_) | None => Ok(Changed { command, version: version + 1 }),
     }
 }
 
@@ -58,15 +108,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_middle_of_a_number_is_hidden() {
-        assert_eq!(masked("13812345678"), "138****5678");
-        assert_eq!(masked("0473-2998110"), "047*****8110");
-        assert_eq!(masked("12345"), "*****");
-    }
-
-    #[test]
     fn mobiles_and_landlines_are_phones_and_other_text_is_not() {
         assert!(is_phone("13812345678") && is_phone("0473-2998110"));
         assert!(!is_phone("1381234567") && !is_phone("138-1234567") && !is_phone("call me") && !is_phone(""));
+    }
+
+    #[test]
+    fn an_entry_that_was_changed_since_it_was_read_is_not_replaced() {
+        let put =
+            |read| Command::PutUnit { id: UnitId(uuid::Uuid::nil()), name: String::new(), contacts: vec![], read };
+        assert_eq!(decide(3, put(Some(3))).unwrap().version, 4);
+        assert_eq!(decide(3, put(Some(2))), Err(ChangedMeanwhile));
+        assert_eq!(decide(3, put(None)).unwrap().version, 4);
+        assert_eq!(decide(0, put(None)).unwrap().version, 1);
     }
 }

@@ -5,39 +5,19 @@
 //! two recorded times, not from how late the platform was, and anyone can recompute it.
 
 use chrono::TimeDelta;
-use foundation::clock::Timestamp;
-use foundation::{id, words};
+use foundation::base::{Timestamp, id};
 use uuid::Uuid;
 
 use super::policy::{Policy, Step};
-use super::{AssignmentId, Card, LadderId, Target};
-
-words! {
-    /// What a ladder guards.
-    Kind {
-        /// From the whistle until the unit answers.
-        Answer = "answer",
-        /// From the answer until the result is handed in.
-        Handling = "handling",
-    }
-    /// What an effect is.
-    EffectKind {
-        /// A reminder.
-        Sms = "sms",
-        /// A card shown.
-        Card = "card",
-        /// A call that a named person must make.
-        Call = "call",
-        /// A case for 阳光+.
-        Push = "push",
-    }
-}
+use super::{AssignmentId, Card, EffectKind, Kind, LadderId, Target};
 
 /// The timed steps that guard one assignment until one deadline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ladder {
     /// Drawn when it starts.
     pub id: LadderId,
+    /// 1 is the first of its assignment.
+    pub ordinal: i32,
     /// What it guards.
     pub kind: Kind,
     /// Counts the deadlines of this kind, from 1.
@@ -101,8 +81,8 @@ pub enum Action {
     },
     /// A card shown to the unit.
     Card(Card),
-    /// A call by the head of the governance centre.
-    Call {
+    /// A phone call by the head of the governance centre.
+    PhoneCall {
         /// Who is phoned.
         callee: Target,
     },
@@ -116,7 +96,7 @@ impl Action {
         match self {
             Action::Sms { .. } => EffectKind::Sms,
             Action::Card(_) => EffectKind::Card,
-            Action::Call { .. } => EffectKind::Call,
+            Action::PhoneCall { .. } => EffectKind::Call,
             Action::Push => EffectKind::Push,
         }
     }
@@ -126,7 +106,7 @@ impl Action {
         match self {
             Action::Sms { target, .. } => target,
             Action::Card(_) => Target::Head,
-            Action::Call { callee } => callee,
+            Action::PhoneCall { callee } => callee,
             Action::Push => Target::OversightPlatform,
         }
     }
@@ -136,8 +116,7 @@ impl Ladder {
     /// A ladder with zero at `started_at`, beginning to run at `now`. Steps that would lie before that are not part of it.
     pub fn start(
         id: LadderId,
-        kind: Kind,
-        generation: i32,
+        (ordinal, kind, generation): (i32, Kind, i32),
         started_at: Timestamp,
         now: Timestamp,
         policy: &Policy,
@@ -151,7 +130,7 @@ impl Ladder {
             annul_reason: None,
         };
         let rungs = policy.steps(kind).iter().zip(1..).map(rung).filter(|rung| rung.due_at >= now).collect();
-        Ladder { id, kind, generation, started_at, stopped_at: None, rungs }
+        Ladder { id, ordinal, kind, generation, started_at, stopped_at: None, rungs }
     }
 
     /// Whether it still runs.
@@ -200,7 +179,7 @@ impl Fired {
             .iter()
             .flat_map(|sms| sms.targets.iter().map(|target| Action::Sms { text: sms.text, target: *target }));
         let card = step.card.map(Action::Card);
-        let call = step.callee.map(|callee| Action::Call { callee });
+        let call = step.callee.map(|callee| Action::PhoneCall { callee });
         let push = step.push.then_some(Action::Push);
         let named = |action: Action| Effect { id: self.effect_id(assignment, action), action };
         sms.chain(card).chain(call).chain(push).map(named).collect()

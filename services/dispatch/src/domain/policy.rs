@@ -1,10 +1,10 @@
 //! Ladders as data. A version never changes; a whistle keeps the one it started under.
 
 use chrono::TimeDelta;
+use foundation::base::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::ladder::Kind;
-use super::{Card, Target};
+use super::{Card, Kind, Target};
 
 /// One version of the ladders.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +21,15 @@ pub struct Policy {
     pub answer: Vec<Step>,
     /// Counted from the handling deadline.
     pub handling: Vec<Step>,
+}
+
+/// A version that was added.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Created {
+    /// With its number.
+    pub policy: Policy,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// What a rung does, and when.
@@ -60,21 +69,3 @@ impl Policy {
         }
     }
 }
-
-macro_rules! as_words {
-    ($($name:ty),*) => {$(
-        impl Serialize for $name {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(self.word())
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                <$name>::of(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
-            }
-        }
-    )*};
-}
-
-as_words!(Card, Target);

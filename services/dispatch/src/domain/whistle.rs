@@ -1,53 +1,39 @@
 //! The loop of a whistle: 吹哨, 应哨, 交卷, 评卷, closed; and what it does to the ladders.
 
-use foundation::clock::Timestamp;
-use foundation::words;
+use foundation::base::{Timestamp, id};
 
-use super::ladder::{Fired, Kind, Ladder};
+use super::command::{Assignee, Blow, Command, Event, Evidence, Key, Refusal};
+use super::directory::Missing;
+use super::ladder::Ladder;
 use super::policy::Policy;
-use super::{AssignmentId, Card, LadderId, Outcome, Role, UnitId, WhistleId};
+use super::{
+    AssignmentId, AssignmentState, GrievanceId, Kind, LadderId, Outcome, Role, UnitId, WhistleId, WhistleState,
+};
 
-words! {
-    /// Where a whistle stands.
-    State {
-        /// Some assignment is not closed.
-        Open = "open",
-        /// Every assignment is closed.
-        Closed = "closed",
-        /// The street took it back.
-        Withdrawn = "withdrawn",
-    }
-    /// Where a unit's share stands.
-    Share {
-        /// 吹哨
-        Whistled = "whistled",
-        /// 应哨
-        Answered = "answered",
-        /// 交卷
-        Submitted = "submitted",
-        /// Confirmed by the street.
-        Closed = "closed",
-        /// With the whistle.
-        Withdrawn = "withdrawn",
-    }
-}
-
-/// A whistle, as far as decisions need it.
+/// A whistle, as far as decisions and announcements need it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Whistle {
     /// Its id.
     pub id: WhistleId,
-    /// Where it stands.
-    pub state: State,
+    /// Over what.
+    pub grievance: GrievanceId,
+    /// Where it belongs.
+    pub area: String,
+    /// Decides the deputy district mayor in charge.
+    pub matter: String,
+    /// Its state.
+    pub state: WhistleState,
     /// By when it shall be handled.
-    pub handle_by: Timestamp,
-    /// How long units had for handling at first; a returned one gets it again.
+    pub handle_due_at: Timestamp,
+    /// T0.
     pub blown_at: Timestamp,
-    /// Every unit's share.
+    /// Grows with every change.
+    pub version: i64,
+    /// Every unit's.
     pub assignments: Vec<Assignment>,
 }
 
-/// A unit's share.
+/// A unit's part of a whistle.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assignment {
     /// Its id.
@@ -56,151 +42,149 @@ pub struct Assignment {
     pub unit: UnitId,
     /// Lead or supporting.
     pub role: Role,
-    /// Where it stands.
-    pub state: Share,
-    /// Oldest first; at most the last one runs.
+    /// Its state.
+    pub state: AssignmentState,
+    /// In order of their ordinals; at most the last one runs.
     pub ladders: Vec<Ladder>,
 }
 
-/// What can be asked of a whistle.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Command {
-    /// The unit answers. The new ladder's id is drawn outside.
-    Answer {
-        /// Whose share.
-        assignment: AssignmentId,
-        /// Id for the handling ladder.
-        ladder: LadderId,
-    },
-    /// The unit hands in.
-    Submit {
-        /// Whose share.
-        assignment: AssignmentId,
-    },
-    /// The resident has graded what was handed in; not solved goes back to the units.
-    Grade {
-        /// How.
-        outcome: Outcome,
-        /// Ids for the handling ladders that may start, one an assignment.
-        ladders: Vec<LadderId>,
-    },
-    /// The street confirms a share.
-    Confirm {
-        /// Whose share.
-        assignment: AssignmentId,
-    },
-    /// The street takes the whistle back.
-    Withdraw,
-    /// The centre annuls a card.
-    AnnulCard {
-        /// Whose card.
-        assignment: AssignmentId,
-        /// Of which ladder.
-        ladder: LadderId,
-        /// Of which rung.
-        rung: i32,
-        /// Why.
-        reason: String,
-    },
+/// What has become of a whistle.
+#[derive(Debug, Clone)]
+pub struct Changed {
+    /// As it is now.
+    pub whistle: Whistle,
+    /// What has happened, in order.
+    pub events: Vec<Event>,
+    /// Which whistle or assignment the command named.
+    pub key: Key,
+    /// The policy that it keeps.
+    pub policy_version: i64,
+    /// Contacts that its ladder will need and the directory lacks, where it was blown.
+    pub missing: Vec<Missing>,
+    /// When.
+    pub at: Timestamp,
 }
 
-/// What has happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// A rung fired.
-    Fired(AssignmentId, Fired),
-    /// A ladder stopped.
-    Stopped(AssignmentId, LadderId),
-    /// A ladder started.
-    Started(AssignmentId, Ladder),
-    /// 应哨
-    Answered(AssignmentId),
-    /// 交卷
-    Submitted(AssignmentId),
-    /// Graded; the share keeps it.
-    Graded(AssignmentId, Outcome),
-    /// Graded as not solved: the unit handles it again.
-    Returned(AssignmentId, Timestamp),
-    /// Confirmed by the street.
-    Closed(AssignmentId),
-    /// A card was annulled, for a reason.
-    CardAnnulled(AssignmentId, LadderId, i32, Card, String),
-    /// The last share was closed.
-    WhistleClosed,
-    /// Taken back.
-    WhistleWithdrawn,
-}
-
-/// Why a command is not carried out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// The whistle is over.
-    #[error("the whistle is {}", .0.word())]
-    Whistle(State),
-    /// The share is at another step.
-    #[error("the assignment is {}", .0.word())]
-    Share(Share),
-    /// No such share, ladder or rung.
-    #[error("the whistle has no such assignment or rung")]
-    Unknown,
-    /// The rung has shown no card, or it is annulled already.
-    #[error("there is no card to annul")]
-    NoCard,
-}
-
-/// What a command does to a whistle at an instant, or why it does nothing.
+/// What a command does to a whistle, or to none yet, at an instant; or why it does nothing.
 pub fn decide(
-    whistle: &Whistle,
+    whistle: Option<&Whistle>,
     command: Command,
     now: Timestamp,
     policy: &Policy,
 ) -> Result<(Whistle, Vec<Event>), Refusal> {
-    let mut whistle = whistle.clone();
-    let mut events = Vec::new();
-    match (command, whistle.state) {
-        (Command::AnnulCard { assignment, ladder, rung, reason }, State::Open | State::Closed | State::Withdrawn) => {
-            annul(whistle.share(assignment)?, ladder, rung, reason, &mut events)?;
-        }
-        (Command::Answer { assignment, ladder }, State::Open) => {
-            let next = (ladder, whistle.handle_by);
-            answer(whistle.share(assignment)?, next, now, policy, &mut events)?;
-        }
-        (Command::Submit { assignment }, State::Open) => submit(whistle.share(assignment)?, now, policy, &mut events)?,
-        (Command::Grade { outcome, ladders }, State::Open | State::Closed | State::Withdrawn) => {
-            let again = now + (whistle.handle_by - whistle.blown_at);
-            for (share, ladder) in whistle.assignments.iter_mut().zip(ladders) {
-                grade(share, outcome, (ladder, again), now, policy, &mut events);
-            }
-        }
-        (Command::Confirm { assignment }, State::Open) => {
-            confirm(whistle.share(assignment)?, &mut events)?;
-            whistle.close_with_the_last(&mut events);
-        }
-        (Command::Withdraw, State::Open) => {
-            for share in &mut whistle.assignments {
-                withdraw(share, now, policy, &mut events);
-            }
-            whistle.state = State::Withdrawn;
-            events.push(Event::WhistleWithdrawn);
-        }
+    let Some(before) = whistle else {
+        return match command {
+            Command::Blow(blow) => blown(blow, now, policy),
+            Command::Answer { .. }
+            | Command::Submit { .. }
+            | Command::Grade { .. }
+            | Command::Confirm { .. }
+            | Command::Withdraw { .. }
+            | Command::AnnulCard { .. } => Err(Refusal::Unknown),
+        };
+    };
+    allowed(before, &command)?;
+    let (mut after, mut events) = (Whistle { version: before.version + 1, ..before.clone() }, Vec::new());
+    after.carry_out(command, now, policy, &mut events)?;
+    Ok((after, events))
+}
+
+/// Cards are annulled, and grades arrive, after a whistle is over too.
+fn allowed(before: &Whistle, command: &Command) -> Result<(), Refusal> {
+    match (command, before.state) {
+        (Command::Blow(blow), _) => Err(Refusal::OpenAlready(blow.grievance)),
+        (Command::AnnulCard { .. } | Command::Grade { .. }, _) | (_, WhistleState::Open) => Ok(()),
         (
-            Command::Answer { .. } | Command::Submit { .. } | Command::Confirm { .. } | Command::Withdraw,
-            State::Closed | State::Withdrawn,
-        ) => return Err(Refusal::Whistle(whistle.state)),
+            Command::Answer { .. } | Command::Submit { .. } | Command::Confirm { .. } | Command::Withdraw { .. },
+            over @ (WhistleState::Closed | WhistleState::Withdrawn),
+        ) => Err(Refusal::Whistle(over)),
     }
+}
+
+/// T0, every ladder, and the rungs at T0, which fire with it.
+fn blown(blow: Box<Blow>, now: Timestamp, policy: &Policy) -> Result<(Whistle, Vec<Event>), Refusal> {
+    if blow.handle_due_at <= now {
+        return Err(Refusal::PastDeadline);
+    }
+    let mut fired = Vec::new();
+    let assignment = |assignee: &Assignee| {
+        let Assignee { unit, role, assignment: id, ladder } = *assignee;
+        let mut ladder = Ladder::start(ladder, (1, Kind::Answer, 1), now, now, policy);
+        fired.extend(ladder.fire(now, policy).into_iter().map(|rung| Event::Fired(id, rung)));
+        Assignment { id, unit, role, state: AssignmentState::Whistled, ladders: vec![ladder] }
+    };
+    let whistle = Whistle {
+        assignments: blow.assignees.iter().map(assignment).collect(),
+        id: blow.id,
+        grievance: blow.grievance,
+        area: blow.area.clone(),
+        matter: blow.matter.clone(),
+        state: WhistleState::Open,
+        handle_due_at: blow.handle_due_at,
+        blown_at: now,
+        version: 1,
+    };
+    let events = std::iter::once(Event::Blown(blow)).chain(fired).collect();
     Ok((whistle, events))
 }
 
 impl Whistle {
-    fn share(&mut self, id: AssignmentId) -> Result<&mut Assignment, Refusal> {
-        self.assignments.iter_mut().find(|share| share.id == id).ok_or(Refusal::Unknown)
+    fn carry_out(
+        &mut self,
+        command: Command,
+        now: Timestamp,
+        policy: &Policy,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Refusal> {
+        match command {
+            Command::Blow(blow) => return Err(Refusal::OpenAlready(blow.grievance)),
+            Command::AnnulCard { assignment, ladder, rung, reason } => {
+                annul(self.assignment(assignment)?, ladder, rung, reason, events)?;
+            }
+            Command::Answer { assignment, ladder, responsible_person } => {
+                let next = (ladder, self.handle_due_at);
+                answer(self.assignment(assignment)?, responsible_person, next, now, policy, events)?;
+            }
+            Command::Submit { assignment, result, evidence } => {
+                submit(self.assignment(assignment)?, result, evidence, now, policy, events)?;
+            }
+            Command::Grade { outcome, drawn, .. } => {
+                let again = now + (self.handle_due_at - self.blown_at);
+                for assignment in &mut self.assignments {
+                    let ladder = LadderId(id::named(drawn, &[&assignment.id.to_string()]));
+                    grade(assignment, outcome, (ladder, again), now, policy, events);
+                }
+            }
+            Command::Confirm { assignment } => {
+                confirm(self.assignment(assignment)?, events)?;
+                self.close_with_the_last(events);
+            }
+            Command::Withdraw { reason, .. } => {
+                self.assignments.iter_mut().for_each(|assignment| withdraw(assignment, now, policy, events));
+                self.state = WhistleState::Withdrawn;
+                events.push(Event::WhistleWithdrawn(reason));
+            }
+        }
+        Ok(())
+    }
+
+    fn assignment(&mut self, id: AssignmentId) -> Result<&mut Assignment, Refusal> {
+        self.assignments.iter_mut().find(|assignment| assignment.id == id).ok_or(Refusal::Unknown)
     }
 
     fn close_with_the_last(&mut self, events: &mut Vec<Event>) {
-        if self.assignments.iter().all(|share| share.state == Share::Closed) {
-            self.state = State::Closed;
+        if self.assignments.iter().all(|assignment| assignment.state == AssignmentState::Closed) {
+            self.state = WhistleState::Closed;
             events.push(Event::WhistleClosed);
         }
+    }
+
+    /// Whether no unit still has work to hand in.
+    pub fn all_submitted(&self) -> bool {
+        self.assignments.iter().all(|assignment| match assignment.state {
+            AssignmentState::Submitted | AssignmentState::Closed | AssignmentState::Withdrawn => true,
+            AssignmentState::Whistled | AssignmentState::Answered => false,
+        })
     }
 }
 
@@ -228,7 +212,8 @@ impl Assignment {
         let earlier =
             self.ladders.iter().filter(|ladder| ladder.kind == Kind::Handling).map(|ladder| ladder.generation);
         let generation = earlier.max().unwrap_or(0) + 1;
-        let ladder = Ladder::start(id, Kind::Handling, generation, until, now, policy);
+        let ordinal = self.ladders.last().map_or(0, |last| last.ordinal) + 1;
+        let ladder = Ladder::start(id, (ordinal, Kind::Handling, generation), until, now, policy);
         events.push(Event::Started(self.id, ladder.clone()));
         self.ladders.push(ladder);
     }
@@ -236,89 +221,107 @@ impl Assignment {
 
 /// Fires what is already due, then stops the ladder: the answer counts from the instant it is recorded.
 fn answer(
-    share: &mut Assignment,
+    assignment: &mut Assignment,
+    responsible_person: String,
     next: (LadderId, Timestamp),
     now: Timestamp,
     policy: &Policy,
     events: &mut Vec<Event>,
 ) -> Result<(), Refusal> {
-    match share.state {
-        Share::Whistled => {
-            share.stop_ladder(now, policy, events);
-            share.state = Share::Answered;
-            events.push(Event::Answered(share.id));
-            share.start_handling(next, now, policy, events);
+    match assignment.state {
+        AssignmentState::Whistled => {
+            assignment.stop_ladder(now, policy, events);
+            assignment.state = AssignmentState::Answered;
+            events.push(Event::Answered(assignment.id, responsible_person));
+            assignment.start_handling(next, now, policy, events);
             Ok(())
         }
-        Share::Answered | Share::Submitted | Share::Closed | Share::Withdrawn => Err(Refusal::Share(share.state)),
+        AssignmentState::Answered
+        | AssignmentState::Submitted
+        | AssignmentState::Closed
+        | AssignmentState::Withdrawn => Err(Refusal::Assignment(assignment.state)),
     }
 }
 
-fn submit(share: &mut Assignment, now: Timestamp, policy: &Policy, events: &mut Vec<Event>) -> Result<(), Refusal> {
-    match share.state {
-        Share::Answered => {
-            share.stop_ladder(now, policy, events);
-            share.state = Share::Submitted;
-            events.push(Event::Submitted(share.id));
+fn submit(
+    assignment: &mut Assignment,
+    result: String,
+    evidence: Vec<Evidence>,
+    now: Timestamp,
+    policy: &Policy,
+    events: &mut Vec<Event>,
+) -> Result<(), Refusal> {
+    match assignment.state {
+        AssignmentState::Answered => {
+            assignment.stop_ladder(now, policy, events);
+            assignment.state = AssignmentState::Submitted;
+            events.push(Event::Submitted(assignment.id, result, evidence));
             Ok(())
         }
-        Share::Whistled | Share::Submitted | Share::Closed | Share::Withdrawn => Err(Refusal::Share(share.state)),
+        AssignmentState::Whistled
+        | AssignmentState::Submitted
+        | AssignmentState::Closed
+        | AssignmentState::Withdrawn => Err(Refusal::Assignment(assignment.state)),
     }
 }
 
-/// A grade may be heard after the street has confirmed: it is recorded then, and returns nothing.
+/// A grade may arrive after the street has confirmed: it is recorded then, and returns nothing.
 fn grade(
-    share: &mut Assignment,
+    assignment: &mut Assignment,
     outcome: Outcome,
     next: (LadderId, Timestamp),
     now: Timestamp,
     policy: &Policy,
     events: &mut Vec<Event>,
 ) {
-    match (share.state, outcome) {
-        (Share::Submitted, Outcome::Solved | Outcome::PartlySolved) | (Share::Closed, _) => {
-            events.push(Event::Graded(share.id, outcome));
+    match (assignment.state, outcome) {
+        (AssignmentState::Submitted, Outcome::Solved | Outcome::PartlySolved)
+        | (AssignmentState::Closed, Outcome::Solved | Outcome::PartlySolved | Outcome::NotSolved) => {
+            events.push(Event::Graded(assignment.id, outcome));
         }
-        (Share::Submitted, Outcome::NotSolved) => {
-            events.push(Event::Graded(share.id, outcome));
-            share.state = Share::Answered;
-            events.push(Event::Returned(share.id, next.1));
-            share.start_handling(next, now, policy, events);
+        (AssignmentState::Submitted, Outcome::NotSolved) => {
+            events.push(Event::Graded(assignment.id, outcome));
+            assignment.state = AssignmentState::Answered;
+            events.push(Event::Returned(assignment.id, next.1));
+            assignment.start_handling(next, now, policy, events);
         }
-        (Share::Whistled | Share::Answered | Share::Withdrawn, _) => {}
+        (AssignmentState::Whistled | AssignmentState::Answered | AssignmentState::Withdrawn, _) => {}
     }
 }
 
-fn confirm(share: &mut Assignment, events: &mut Vec<Event>) -> Result<(), Refusal> {
-    match share.state {
-        Share::Submitted => {
-            share.state = Share::Closed;
-            events.push(Event::Closed(share.id));
+fn confirm(assignment: &mut Assignment, events: &mut Vec<Event>) -> Result<(), Refusal> {
+    match assignment.state {
+        AssignmentState::Submitted => {
+            assignment.state = AssignmentState::Closed;
+            events.push(Event::Closed(assignment.id));
             Ok(())
         }
-        Share::Whistled | Share::Answered | Share::Closed | Share::Withdrawn => Err(Refusal::Share(share.state)),
+        AssignmentState::Whistled
+        | AssignmentState::Answered
+        | AssignmentState::Closed
+        | AssignmentState::Withdrawn => Err(Refusal::Assignment(assignment.state)),
     }
 }
 
-fn withdraw(share: &mut Assignment, now: Timestamp, policy: &Policy, events: &mut Vec<Event>) {
-    match share.state {
-        Share::Whistled | Share::Answered | Share::Submitted => {
-            share.stop_ladder(now, policy, events);
-            share.state = Share::Withdrawn;
+fn withdraw(assignment: &mut Assignment, now: Timestamp, policy: &Policy, events: &mut Vec<Event>) {
+    match assignment.state {
+        AssignmentState::Whistled | AssignmentState::Answered | AssignmentState::Submitted => {
+            assignment.stop_ladder(now, policy, events);
+            assignment.state = AssignmentState::Withdrawn;
         }
-        Share::Closed | Share::Withdrawn => {}
+        AssignmentState::Closed | AssignmentState::Withdrawn => {}
     }
 }
 
 fn annul(
-    share: &mut Assignment,
+    assignment: &mut Assignment,
     ladder: LadderId,
     rung: i32,
     reason: String,
     events: &mut Vec<Event>,
 ) -> Result<(), Refusal> {
-    let id = share.id;
-    let ladder = share.ladders.iter_mut().find(|known| known.id == ladder).ok_or(Refusal::Unknown)?;
+    let id = assignment.id;
+    let ladder = assignment.ladders.iter_mut().find(|known| known.id == ladder).ok_or(Refusal::Unknown)?;
     let rung = ladder.rungs.iter_mut().find(|known| known.number == rung).ok_or(Refusal::Unknown)?;
     match rung.card.filter(|_| rung.fired_at.is_some() && rung.annul_reason.is_none()) {
         Some(card) => {

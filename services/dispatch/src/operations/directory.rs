@@ -1,34 +1,29 @@
-//! Keeping the directory and the policies.
+//! The one way the directory changes.
 
-use proto::dispatch::v1 as wire;
+use foundation::BoxFuture;
+use foundation::base::Context;
+use foundation::log::publish;
 use sqlx::PgConnection;
 
-use crate::domain::policy::Policy;
+use crate::announcements;
+use crate::domain::directory::{Changed, Command, decide};
 use crate::error::Error;
 use crate::store;
-use crate::store::directory::Unit;
-use crate::views;
 
-/// Creates or replaces a unit.
-pub async fn put_unit(tx: &mut PgConnection, unit: &Unit) -> Result<wire::Unit, Error> {
-    store::directory::put_unit(tx, unit).await?;
-    views::directory::unit(tx, unit.id).await
-}
-
-/// Names the deputy district mayor in charge of a matter.
-pub async fn put_deputy_mayor(
-    tx: &mut PgConnection,
-    matter: &str,
-    name: &str,
-    phone: &str,
-) -> Result<wire::DeputyMayor, Error> {
-    store::directory::put_deputy_mayor(tx, matter, name, phone).await?;
-    let phone = crate::domain::directory::masked(phone);
-    Ok(wire::DeputyMayor { matter: matter.into(), name: name.into(), phone })
-}
-
-/// Adds a policy version.
-pub async fn create_policy(tx: &mut PgConnection, policy: &Policy) -> Result<wire::Policy, Error> {
-    let version = store::policy::add(tx, policy).await?;
-    views::directory::policy(tx, version).await
+/// Carries out a command. The directory is the centre's as a whole.
+pub fn run<'t>(
+    tx: &'t mut PgConnection,
+    context: &'t Context,
+    command: Command,
+) -> BoxFuture<'t, Result<Changed, Error>> {
+    Box::pin(async move {
+        if !context.scope.all() {
+            return Err(Error::NotFound("directory of yours".into()));
+        }
+        let version = store::directory::load(tx, &command).await?;
+        let changed = decide(version, command)?;
+        store::directory::save(tx, &changed).await?;
+        publish(tx, vec![announcements::entry_changed(context, &changed)]).await?;
+        Ok(changed)
+    })
 }

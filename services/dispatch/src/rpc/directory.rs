@@ -1,138 +1,65 @@
-//! The directory over gRPC.
+//! The directory.
 
-use std::collections::BTreeSet;
-
-use foundation::auth::{self, Belongs};
-use foundation::db::Db;
-use foundation::page::Page;
-use foundation::rpc::{Violations, internal, once};
-use proto::dispatch::v1 as wire;
+use foundation::call::status::internal;
+use foundation::call::{Answer, Call, Calls};
+use proto::dispatch::v1;
 use proto::dispatch::v1::directory_service_server::DirectoryService;
-use tonic::{Request, Response, Status};
-use uuid::Uuid;
+use tonic::{Request, Response};
 
-use super::target;
-use crate::domain::directory::is_phone;
-use crate::domain::{AssignmentId, LadderId, Target, UnitId};
-use crate::operations::directory as operations;
-use crate::store::directory::{Contact, Unit};
+use crate::operations::directory::run;
 use crate::views::directory as views;
+use crate::wire::directory as wire;
 
 /// Answers for `DirectoryService`.
 pub struct Directory {
-    pub db: Db,
+    pub calls: Calls,
 }
 
 #[tonic::async_trait]
 impl DirectoryService for Directory {
-    async fn put_unit(&self, request: Request<wire::PutUnitRequest>) -> Result<Response<wire::Unit>, Status> {
-        let (caller, request) = (auth::caller(&request)?, request.into_inner());
-        let mut violations = Violations::default();
-        let unit = parse_unit(&mut violations, request.unit.clone());
-        violations.finish()?;
-        once(&self.db, &caller, "PutUnit", &request, move |tx| {
-            Box::pin(async move { operations::put_unit(tx, &unit).await })
-        })
-        .await
+    async fn put_unit(&self, request: Request<v1::PutUnitRequest>) -> Answer<v1::PutUnitResponse> {
+        self.calls.command(request, wire::put_unit, run, wire::unit_put).await
     }
 
-    async fn get_unit(&self, request: Request<wire::GetUnitRequest>) -> Result<Response<wire::Unit>, Status> {
-        let (caller, request) = (auth::caller(&request)?, request.into_inner());
-        let mut violations = Violations::default();
-        let id = violations.uuid("unit_id", &request.unit_id);
-        violations.finish()?;
-        if !caller.may(Belongs { units: &[id], ..Belongs::default() }) {
-            return Err(Status::not_found(format!("no unit {id}")));
-        }
-        let mut connection = self.db.rpc().acquire().await.map_err(internal)?;
-        Ok(Response::new(views::unit(&mut connection, UnitId(id)).await?))
+    async fn get_unit(&self, request: Request<v1::GetUnitRequest>) -> Answer<v1::Unit> {
+        let call = Call::of(request)?;
+        let id = call.parse(wire::unit_key)?;
+        let unit = views::unit(&mut *self.calls.reading().await?, call.scope(), id).await?;
+        Ok(Response::new(wire::unit(unit)))
     }
 
-    async fn list_units(
-        &self,
-        request: Request<wire::ListUnitsRequest>,
-    ) -> Result<Response<wire::ListUnitsResponse>, Status> {
-        let request = request.into_inner();
-        let mut violations = Violations::default();
-        let page = Page::parse(&mut violations, request.page_size, &request.page_token);
-        violations.finish()?;
-        let mut connection = self.db.rpc().acquire().await.map_err(internal)?;
-        let units = views::units(&mut connection, None, page.before, page.size).await?;
-        let next_page_token = page.next(units.iter().map(|unit| id_of(&unit.unit_id)));
-        Ok(Response::new(wire::ListUnitsResponse { units, next_page_token }))
+    async fn list_units(&self, request: Request<v1::ListUnitsRequest>) -> Answer<v1::ListUnitsResponse> {
+        let call = Call::of(request)?;
+        let page = call.parse(wire::units)?;
+        let units = views::units(&mut *self.calls.reading().await?, call.scope(), &page).await?;
+        let next_page_token = page.next(&units, |unit| unit.id);
+        let units = units.into_iter().map(wire::unit).collect();
+        Ok(Response::new(v1::ListUnitsResponse { units, next_page_token }))
     }
 
     async fn put_deputy_mayor(
         &self,
-        request: Request<wire::PutDeputyMayorRequest>,
-    ) -> Result<Response<wire::DeputyMayor>, Status> {
-        let (caller, request) = (auth::caller(&request)?, request.into_inner());
-        let mut violations = Violations::default();
-        let mayor = violations.part("deputy_mayor", request.deputy_mayor.clone());
-        let matter = violations.text("deputy_mayor.matter", &mayor.matter, 1..=50);
-        let name = violations.text("deputy_mayor.name", &mayor.name, 1..=50);
-        violations.require(is_phone(&mayor.phone), "deputy_mayor.phone", PHONE);
-        violations.finish()?;
-        once(&self.db, &caller, "PutDeputyMayor", &request, move |tx| {
-            Box::pin(async move { operations::put_deputy_mayor(tx, &matter, &name, &mayor.phone).await })
-        })
-        .await
+        request: Request<v1::PutDeputyMayorRequest>,
+    ) -> Answer<v1::PutDeputyMayorResponse> {
+        self.calls.command(request, wire::put_deputy_mayor, run, wire::deputy_mayor_put).await
     }
 
-    async fn audit_contacts(
-        &self,
-        request: Request<wire::AuditContactsRequest>,
-    ) -> Result<Response<wire::AuditContactsResponse>, Status> {
-        let request = request.into_inner();
-        let mut violations = Violations::default();
-        let page = Page::parse(&mut violations, request.page_size, &request.page_token);
-        violations.finish()?;
-        let mut connection = self.db.rpc().acquire().await.map_err(internal)?;
-        let gaps = views::gaps(&mut connection, page.before, page.size).await?;
-        let next_page_token = page.next(gaps.iter().map(|gap| id_of(&gap.unit_id)));
-        Ok(Response::new(wire::AuditContactsResponse { gaps, next_page_token }))
+    async fn audit_contacts(&self, request: Request<v1::AuditContactsRequest>) -> Answer<v1::AuditContactsResponse> {
+        let call = Call::of(request)?;
+        let page = call.parse(wire::gaps)?;
+        let gaps = views::gaps(&mut *self.calls.reading().await?, call.scope(), &page).await?;
+        let next_page_token = page.next(&gaps, |gap| gap.id);
+        let gaps = gaps.into_iter().map(wire::gap).collect();
+        Ok(Response::new(v1::AuditContactsResponse { gaps, next_page_token }))
     }
 
-    async fn resolve_target(
-        &self,
-        request: Request<wire::ResolveTargetRequest>,
-    ) -> Result<Response<wire::ResolveTargetResponse>, Status> {
-        let (caller, request) = (auth::caller(&request)?, request.into_inner());
-        let mut violations = Violations::default();
-        let assignment = AssignmentId(violations.uuid("assignment_id", &request.assignment_id));
-        let ladder = LadderId(violations.uuid("ladder_id", &request.ladder_id));
-        let role = target(&mut violations, "target", request.target);
-        violations.finish()?;
+    async fn resolve_target(&self, request: Request<v1::ResolveTargetRequest>) -> Answer<v1::ResolveTargetResponse> {
+        let call = Call::of(request)?;
+        let key = call.parse(wire::target)?;
         // A reminder on its way out does not queue behind callers, however many of them have waited for the server to come back.
-        let mut connection = self.db.work().acquire().await.map_err(internal)?;
-        let mut resolved = views::resolve(&mut connection, assignment, ladder, role).await?;
-        // Numbers in clear are for whoever dials and texts them.
-        resolved.contact = resolved.contact.filter(|_| caller.subject == "notifications");
-        Ok(Response::new(resolved))
+        let mut connection = self.calls.db.work().acquire().await.map_err(internal)?;
+        let resolved = views::resolve(&mut connection, call.scope(), key).await?;
+        let dials = call.context().caller.subject == "notifications";
+        Ok(Response::new(wire::resolved(key.2, resolved, dials)))
     }
-}
-
-const PHONE: &str = "must be a mobile number of 11 digits or a landline with area code";
-
-fn parse_unit(violations: &mut Violations, unit: Option<wire::Unit>) -> Unit {
-    let unit = violations.part("unit", unit);
-    let id = UnitId(violations.uuid("unit.unit_id", &unit.unit_id));
-    let name = violations.text("unit.name", &unit.name, 1..=60);
-    let mut contacts = Vec::with_capacity(unit.contacts.len());
-    for (index, contact) in unit.contacts.iter().enumerate() {
-        let field = |name: &str| format!("unit.contacts[{index}].{name}");
-        let role = target(violations, &field("role"), contact.role);
-        let of_unit = matches!(role, Target::Duty | Target::Head | Target::Deputy);
-        violations.require(of_unit, &field("role"), "must be DUTY, HEAD or DEPUTY");
-        violations.require(is_phone(&contact.phone), &field("phone"), PHONE);
-        let name = violations.text(&field("name"), &contact.name, 1..=50);
-        contacts.push(Contact { role, name, phone: contact.phone.clone() });
-    }
-    let roles: BTreeSet<_> = contacts.iter().map(|contact| contact.role).collect();
-    violations.require(roles.len() == contacts.len(), "unit.contacts", "must name each role at most once");
-    Unit { id, name, contacts }
-}
-
-fn id_of(shown: &str) -> Uuid {
-    shown.parse().unwrap_or_default()
 }

@@ -1,10 +1,12 @@
 //! Policies: added, never changed.
 
 use chrono::TimeDelta;
+use foundation::base::Timestamp;
+use foundation::data::Db;
 use sqlx::PgConnection;
+use sqlx::types::Json;
 
 use crate::domain::policy::{Policy, Step};
-use crate::error::Error;
 
 /// A policy as it is stored.
 pub struct Row {
@@ -12,43 +14,58 @@ pub struct Row {
     pub(super) drill: bool,
     pub(super) reminder_check_after_ms: i64,
     pub(super) platform_fault_after_ms: i64,
-    pub(super) answer: serde_json::Value,
-    pub(super) handling: serde_json::Value,
+    pub(super) answer: Json<Vec<Step>>,
+    pub(super) handling: Json<Vec<Step>>,
 }
 
-pub(super) fn read(row: Row) -> Result<Policy, Error> {
-    Ok(Policy {
-        version: row.version,
-        drill: row.drill,
-        reminder_check_after: TimeDelta::milliseconds(row.reminder_check_after_ms),
-        platform_fault_after: TimeDelta::milliseconds(row.platform_fault_after_ms),
-        answer: serde_json::from_value(row.answer)?,
-        handling: serde_json::from_value(row.handling)?,
-    })
+impl From<Row> for Policy {
+    fn from(row: Row) -> Policy {
+        Policy {
+            version: row.version,
+            drill: row.drill,
+            reminder_check_after: TimeDelta::milliseconds(row.reminder_check_after_ms),
+            platform_fault_after: TimeDelta::milliseconds(row.platform_fault_after_ms),
+            answer: row.answer.0,
+            handling: row.handling.0,
+        }
+    }
 }
 
 /// One version; 0 is the newest that is no drill.
-pub async fn policy(tx: &mut PgConnection, version: i64) -> Result<Option<Policy>, Error> {
+pub async fn get(tx: &mut PgConnection, version: i64) -> sqlx::Result<Option<Policy>> {
     let row = sqlx::query_as!(
         Row,
-        "select version, drill, reminder_check_after_ms, platform_fault_after_ms, answer, handling from policy
-         where version = $1 or ($1 = 0 and not drill) order by version desc limit 1",
+        r#"select version, drill, reminder_check_after_ms, platform_fault_after_ms,
+                  answer as "answer: Json<Vec<Step>>", handling as "handling: Json<Vec<Step>>" from policy
+           where version = $1 or ($1 = 0 and not drill) order by version desc limit 1"#,
         version
     );
-    row.fetch_optional(tx).await?.map(read).transpose()
+    Ok(row.fetch_optional(tx).await?.map(Policy::from))
 }
 
-/// Adds a version; the policy's own number is ignored, the new one returned.
-pub async fn add(tx: &mut PgConnection, policy: &Policy) -> Result<i64, Error> {
-    let json = |steps: &[Step]| serde_json::to_value(steps);
-    let version = sqlx::query_scalar!(
+/// Adds a version; the policy's own number is ignored. Returns the new one, and when it was added.
+pub async fn add(tx: &mut PgConnection, policy: &Policy) -> sqlx::Result<(i64, Timestamp)> {
+    let added = sqlx::query!(
         "insert into policy (drill, reminder_check_after_ms, platform_fault_after_ms, answer, handling)
-         values ($1, $2, $3, $4, $5) returning version",
+         values ($1, $2, $3, $4, $5) returning version, created_at",
         policy.drill,
         policy.reminder_check_after.num_milliseconds(),
         policy.platform_fault_after.num_milliseconds(),
-        json(&policy.answer)?,
-        json(&policy.handling)?
+        Json(&policy.answer) as _,
+        Json(&policy.handling) as _
     );
-    Ok(version.fetch_one(tx).await?)
+    let added = added.fetch_one(tx).await?;
+    Ok((added.version, added.created_at))
+}
+
+/// Refuses a Postgres without a synchronous standby, unless that is asked for by name: what the ladder has acknowledged must
+/// survive the loss of a server.
+pub async fn require_standby(db: &Db, without: bool) -> anyhow::Result<()> {
+    let names = sqlx::query_scalar!(r#"select current_setting('synchronous_standby_names') as "names!""#);
+    let names = names.fetch_one(&db.work()).await?;
+    anyhow::ensure!(
+        without || !names.is_empty(),
+        "Postgres has no synchronous standby (synchronous_standby_names is empty): add one, or say --without-standby"
+    );
+    Ok(())
 }

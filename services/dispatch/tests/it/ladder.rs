@@ -1,11 +1,14 @@
 //! The ladder, by property: whatever happens when, a rung fires if and only if it was due by the time the ladder stopped.
 
 use chrono::TimeDelta;
-use dispatch::domain::ladder::{Kind, Ladder};
+use dispatch::domain::command::{Command, Event, Refusal};
+use dispatch::domain::ladder::Ladder;
 use dispatch::domain::policy::{Policy, Step};
-use dispatch::domain::whistle::{Assignment, Command, Event, Refusal, Share, State, Whistle, decide};
-use dispatch::domain::{AssignmentId, LadderId, Outcome, Role, UnitId, WhistleId};
-use foundation::clock::Timestamp;
+use dispatch::domain::whistle::{Assignment, Whistle, decide};
+use dispatch::domain::{
+    AssignmentId, AssignmentState, GrievanceId, Kind, LadderId, Outcome, Role, UnitId, WhistleId, WhistleState,
+};
+use foundation::base::Timestamp;
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -28,7 +31,7 @@ fn policy(steps: &[i64]) -> Policy {
 }
 
 fn ladder(policy: &Policy) -> Ladder {
-    Ladder::start(LadderId(Uuid::from_u128(1)), Kind::Answer, 1, T0, T0, policy)
+    Ladder::start(LadderId(Uuid::from_u128(1)), (1, Kind::Answer, 1), T0, T0, policy)
 }
 
 #[test]
@@ -85,17 +88,17 @@ proptest! {
 
     /// Random commands at growing times: the whistle never contradicts itself.
     #[test]
-    fn whatever_is_asked_a_whistle_closes_only_with_its_last_share_and_effects_have_one_name(
+    fn whatever_is_asked_a_whistle_closes_only_with_its_last_assignment_and_effects_have_one_name(
         commands in prop::collection::vec((0_u8..6, 0_usize..2, 1_i64..3_000), 1..25),
     ) {
         let policy = policy(&[0, 1_000, 4_000, 15_000]);
         let mut whistle = whistle(&policy);
         let (mut now, mut names, mut closed) = (0, std::collections::BTreeSet::new(), false);
-        for (draw, (kind, share, wait)) in commands.into_iter().enumerate() {
+        for (draw, (kind, which, wait)) in commands.into_iter().enumerate() {
             now += wait;
             let before = whistle.clone();
-            match decide(&whistle, command(&whistle, kind, share, draw), at(now), &policy) {
-                Err(Refusal::Whistle(State::Open)) => prop_assert!(false, "an open whistle refuses nothing as such"),
+            match decide(Some(&whistle), command(&whistle, kind, which, draw), at(now), &policy) {
+                Err(Refusal::Whistle(WhistleState::Open)) => prop_assert!(false, "an open whistle refuses nothing as such"),
                 Err(_) => prop_assert_eq!(&before, &whistle, "a refusal changes nothing"),
                 Ok((after, events)) => {
                     for event in &events {
@@ -110,39 +113,49 @@ proptest! {
                     whistle = after;
                 }
             }
-            let all = whistle.assignments.iter().all(|share| share.state == Share::Closed);
-            prop_assert_eq!(whistle.state == State::Closed, all);
+            let all = whistle.assignments.iter().all(|assignment| assignment.state == AssignmentState::Closed);
+            prop_assert_eq!(whistle.state == WhistleState::Closed, all);
             prop_assert_eq!(closed, all);
-            for share in &whistle.assignments {
-                prop_assert!(share.ladders.iter().filter(|ladder| ladder.runs()).count() <= 1);
-                let answering = share.ladders.first().is_some_and(Ladder::runs);
-                prop_assert_eq!(answering, share.state == Share::Whistled);
+            for assignment in &whistle.assignments {
+                prop_assert!(assignment.ladders.iter().filter(|ladder| ladder.runs()).count() <= 1);
+                let answering = assignment.ladders.first().is_some_and(Ladder::runs);
+                prop_assert_eq!(answering, assignment.state == AssignmentState::Whistled);
             }
         }
     }
 }
 
 fn whistle(policy: &Policy) -> Whistle {
-    let share = |number: u128| Assignment {
+    let assignment = |number: u128| Assignment {
         id: AssignmentId(Uuid::from_u128(number)),
         unit: UnitId(Uuid::from_u128(number)),
         role: Role::Lead,
-        state: Share::Whistled,
+        state: AssignmentState::Whistled,
         ladders: vec![Ladder { id: LadderId(Uuid::from_u128(100 + number)), ..ladder(policy) }],
     };
-    let id = WhistleId(Uuid::from_u128(9));
-    Whistle { id, state: State::Open, handle_by: at(50_000), blown_at: T0, assignments: vec![share(1), share(2)] }
+    Whistle {
+        id: WhistleId(Uuid::from_u128(9)),
+        grievance: GrievanceId(Uuid::from_u128(8)),
+        area: "150302004".into(),
+        matter: "HEATING".into(),
+        state: WhistleState::Open,
+        handle_due_at: at(50_000),
+        blown_at: T0,
+        version: 1,
+        assignments: vec![assignment(1), assignment(2)],
+    }
 }
 
-fn command(whistle: &Whistle, kind: u8, share: usize, draw: usize) -> Command {
-    let assignment = whistle.assignments[share].id;
-    let drawn = |offset: u128| LadderId(Uuid::from_u128(1_000 + draw as u128 * 10 + offset));
+fn command(whistle: &Whistle, kind: u8, assignment: usize, draw: usize) -> Command {
+    let assignment = whistle.assignments[assignment].id;
+    let ladder = LadderId(Uuid::from_u128(1_000 + draw as u128 * 10));
+    let drawn = Uuid::from_u128(1_001 + draw as u128 * 10);
     match kind {
-        0 => Command::Answer { assignment, ladder: drawn(0) },
-        1 => Command::Submit { assignment },
-        2 => Command::Grade { outcome: Outcome::NotSolved, ladders: vec![drawn(1), drawn(2)] },
-        3 => Command::Grade { outcome: Outcome::Solved, ladders: vec![drawn(1), drawn(2)] },
+        0 => Command::Answer { assignment, ladder, responsible_person: "甲".into() },
+        1 => Command::Submit { assignment, result: "好了".into(), evidence: Vec::new() },
+        2 => Command::Grade { whistle: whistle.id, outcome: Outcome::NotSolved, drawn },
+        3 => Command::Grade { whistle: whistle.id, outcome: Outcome::Solved, drawn },
         4 => Command::Confirm { assignment },
-        _ => Command::Withdraw,
+        _ => Command::Withdraw { whistle: whistle.id, reason: "误吹".into() },
     }
 }

@@ -1,19 +1,15 @@
 //! What only real locks can show.
 
-use dispatch::domain::ladder::{Fired, Kind, Rung};
-use dispatch::domain::whistle::Share;
-use dispatch::domain::{AssignmentId, LadderId};
-use dispatch::operations::ladder::Firing;
-use dispatch::store::{self, policy};
-use dispatch::{Error, operations};
-use foundation::auth::Caller;
-use foundation::db::Db;
-use local::testing::{eventually, run};
-use proto::dispatch::v1 as wire;
+use dispatch::Error;
+use dispatch::domain::command::{Command, Refusal};
+use dispatch::domain::ladder::{Fired, Rung};
+use dispatch::domain::{AssignmentState, Kind};
+use dispatch::schedule::Firing;
+use dispatch::store::{ladder, policy};
+use foundation::data::Db;
+use testing::eventually;
 
-fn id(assignment: &wire::Assignment) -> AssignmentId {
-    AssignmentId(assignment.assignment_id.parse().unwrap())
-}
+use super::{answer, centre, done, run, submit};
 
 /// Somebody stands in a queue for a lock.
 async fn somebody_waits(db: &Db) -> bool {
@@ -25,47 +21,38 @@ async fn somebody_waits(db: &Db) -> bool {
 
 #[test]
 fn of_two_answers_at_once_the_second_learns_of_the_first() {
-    run(async {
+    testing::run(async {
         let db = super::database().await;
-        let blown = super::blow(&db, &super::units(&db, 1).await, 0).await.whistle.unwrap();
-        let share = id(&blown.assignments[0]);
+        let blown = super::blow(&db, &super::units(&db, 1).await, 0).await;
+        let assignment = blown.whistle.assignments[0].id;
         let mut first = db.begin().await.unwrap();
-        operations::answer(&mut first, &Caller::anyone(), share, "甲").await.unwrap();
+        run(&mut first, answer(assignment, "甲")).await.unwrap();
         let other = db.clone();
         let second = tokio::spawn(async move {
             let mut tx = other.begin().await.unwrap();
-            operations::answer(&mut tx, &Caller::anyone(), share, "乙").await.map(|_| ())
+            run(&mut tx, answer(assignment, "乙")).await.map(|_| ())
         });
         eventually("the second waits", || somebody_waits(&db)).await;
         db.commit(first).await.unwrap();
         let refused = second.await.unwrap().unwrap_err();
-        assert!(
-            matches!(refused, Error::Refused(dispatch::domain::whistle::Refusal::Share(Share::Answered))),
-            "{refused:?}"
-        );
+        assert!(matches!(refused, Error::Refused(Refusal::Assignment(AssignmentState::Answered))), "{refused:?}");
     });
 }
 
 #[test]
-fn a_whistle_closes_when_its_last_two_shares_are_confirmed_at_once() {
-    run(async {
+fn a_whistle_closes_when_its_last_two_assignments_are_confirmed_at_once() {
+    testing::run(async {
         let db = super::database().await;
-        let blown = super::blow(&db, &super::units(&db, 2).await, 0).await.whistle.unwrap();
-        let shares: Vec<_> = blown.assignments.iter().map(id).collect();
-        for share in &shares {
-            let mut tx = db.begin().await.unwrap();
-            operations::answer(&mut tx, &Caller::anyone(), *share, "甲").await.unwrap();
-            operations::submit(&mut tx, &Caller::anyone(), *share, "好了", &serde_json::json!([])).await.unwrap();
-            db.commit(tx).await.unwrap();
+        let blown = super::blow(&db, &super::units(&db, 2).await, 0).await;
+        let assignments: Vec<_> = blown.whistle.assignments.iter().map(|assignment| assignment.id).collect();
+        for assignment in &assignments {
+            done(&db, answer(*assignment, "甲")).await;
+            done(&db, submit(*assignment)).await;
         }
         let mut first = db.begin().await.unwrap();
-        operations::confirm(&mut first, &Caller::anyone(), shares[0]).await.unwrap();
-        let (other, last) = (db.clone(), shares[1]);
-        let second = tokio::spawn(async move {
-            let mut tx = other.begin().await.unwrap();
-            operations::confirm(&mut tx, &Caller::anyone(), last).await.unwrap();
-            other.commit(tx).await.unwrap();
-        });
+        run(&mut first, Command::Confirm { assignment: assignments[0] }).await.unwrap();
+        let (other, last) = (db.clone(), assignments[1]);
+        let second = tokio::spawn(async move { done(&other, Command::Confirm { assignment: last }).await });
         eventually("the second waits", || somebody_waits(&db)).await;
         db.commit(first).await.unwrap();
         second.await.unwrap();
@@ -77,9 +64,9 @@ fn a_whistle_closes_when_its_last_two_shares_are_confirmed_at_once() {
 /// A policy whose second rung is due at once.
 async fn short_policy(db: &Db) -> i64 {
     let mut tx = db.begin().await.unwrap();
-    let mut policy = policy::policy(&mut tx, 0).await.unwrap().unwrap();
-    policy.answer[1].after_ms = 1;
-    let version = policy::add(&mut tx, &policy).await.unwrap();
+    let mut short = policy::get(&mut tx, 0).await.unwrap().unwrap();
+    short.answer[1].after_ms = 1;
+    let (version, _) = policy::add(&mut tx, &short).await.unwrap();
     db.commit(tx).await.unwrap();
     version
 }
@@ -93,7 +80,7 @@ async fn fired(db: &Db) -> Vec<i32> {
 
 #[test]
 fn replicas_that_fire_at_once_fire_each_rung_once() {
-    run(async {
+    testing::run(async {
         let db = super::database().await;
         let version = short_policy(&db).await;
         let units = super::units(&db, 3).await;
@@ -103,7 +90,7 @@ fn replicas_that_fire_at_once_fire_each_rung_once() {
         let replicas = (0..4).map(|_| {
             let db = db.clone();
             tokio::spawn(async move {
-                let mut firing = Firing::new(db.session());
+                let mut firing = Firing::new(db.session(), &centre().await);
                 for _ in 0..20 {
                     firing.fire_due(7, &[]).await.unwrap();
                 }
@@ -113,74 +100,68 @@ fn replicas_that_fire_at_once_fire_each_rung_once() {
             replica.await.unwrap();
         }
         assert_eq!(fired(&db).await.iter().filter(|number| **number == 2).count(), 30);
-        let facts: i64 =
+        let events: i64 =
             sqlx::query_scalar("select count(*) from outbox where subject = 'haiqu.dispatch.rung.fired.v1'")
                 .fetch_one(&db.work())
                 .await
                 .unwrap();
-        assert_eq!(facts, 60);
+        assert_eq!(events, 60);
     });
 }
 
 #[test]
 fn a_rung_that_has_fired_cannot_be_written_as_fired_again() {
-    run(async {
+    testing::run(async {
         let db = super::database().await;
-        let blown = super::blow(&db, &super::units(&db, 1).await, 0).await.whistle.unwrap();
-        let ladder = &blown.assignments[0].ladders[0];
-        let ladder = LadderId(ladder.ladder_id.parse().unwrap());
+        let blown = super::blow(&db, &super::units(&db, 1).await, 0).await;
+        let assignment = &blown.whistle.assignments[0];
         let now = super::now(&db).await;
         let rung =
             Rung { number: 1, due_at: now, fired_at: Some(now), platform_fault: false, card: None, annul_reason: None };
-        let again = Fired { ladder, kind: Kind::Answer, generation: 1, rung };
+        let again = Fired { ladder: assignment.ladders[0].id, kind: Kind::Answer, generation: 1, rung };
         let mut tx = db.begin().await.unwrap();
-        let policy = policy::policy(&mut tx, 0).await.unwrap().unwrap();
-        let refused = store::fire(&mut tx, &[(id(&blown.assignments[0]), &again)], &[], &policy).await;
-        assert!(matches!(refused, Err(Error::FiredAlready)), "{refused:?}");
+        let policy = policy::get(&mut tx, 0).await.unwrap().unwrap();
+        let firing = ladder::Firing { assignment: assignment.id, fired: &again, policy: &policy };
+        let refused = ladder::fire(&mut tx, &[firing], &[]).await;
+        assert!(matches!(refused, Err(Error::Refused(Refusal::FiredAlready))), "{refused:?}");
     });
 }
 
 #[test]
 fn an_answer_first_fires_what_is_due_and_then_nothing_more() {
-    run(async {
+    testing::run(async {
         let db = super::database().await;
         let version = short_policy(&db).await;
-        let blown = super::blow(&db, &super::units(&db, 1).await, version).await.whistle.unwrap();
+        let blown = super::blow(&db, &super::units(&db, 1).await, version).await;
         let due = super::now(&db).await + chrono::TimeDelta::milliseconds(2);
         eventually("the second rung is due", || async { super::now(&db).await > due }).await;
-        let mut tx = db.begin().await.unwrap();
-        operations::answer(&mut tx, &Caller::anyone(), id(&blown.assignments[0]), "甲").await.unwrap();
-        db.commit(tx).await.unwrap();
+        done(&db, answer(blown.whistle.assignments[0].id, "甲")).await;
         assert_eq!(fired(&db).await, [1, 2]);
-        assert_eq!(Firing::new(db.session()).fire_due(100, &[]).await.unwrap(), 0);
+        assert_eq!(Firing::new(db.session(), &centre().await).fire_due(100, &[]).await.unwrap(), 0);
     });
 }
 
 #[test]
 fn an_answer_waits_for_the_rung_that_is_being_fired_and_does_not_fire_it_again() {
-    run(async {
+    testing::run(async {
         let db = super::database().await;
         let version = short_policy(&db).await;
-        let blown = super::blow(&db, &super::units(&db, 1).await, version).await.whistle.unwrap();
-        let share = id(&blown.assignments[0]);
+        let blown = super::blow(&db, &super::units(&db, 1).await, version).await;
+        let assignment = blown.whistle.assignments[0].id;
         let due = super::now(&db).await + chrono::TimeDelta::milliseconds(2);
         eventually("the second rung is due", || async { super::now(&db).await > due }).await;
-        let mut firing = db.begin().await.unwrap();
-        assert_eq!(store::due::take(&mut firing, 10, &[]).await.unwrap().len(), 1);
-        let mut ladder = store::ladders(&mut firing, &[share]).await.unwrap().remove(&share).unwrap().remove(0);
-        let policy = policy::policy(&mut firing, version).await.unwrap().unwrap();
-        let rung = ladder.fire(super::now(&db).await, &policy).remove(0);
-        store::fire(&mut firing, &[(share, &rung)], &[], &policy).await.unwrap();
+        let mut tx = db.begin().await.unwrap();
+        assert_eq!(ladder::take_due(&mut tx, 10, &[]).await.unwrap().len(), 1);
+        let (mut ladders, now) = ladder::load(&mut tx, &[assignment]).await.unwrap();
+        let mut running = ladders.remove(&assignment).unwrap().remove(0);
+        let policy = policy::get(&mut tx, version).await.unwrap().unwrap();
+        let fired_now = running.fire(now, &policy).remove(0);
+        ladder::fire(&mut tx, &[ladder::Firing { assignment, fired: &fired_now, policy: &policy }], &[]).await.unwrap();
         let other = db.clone();
-        let answer = tokio::spawn(async move {
-            let mut tx = other.begin().await.unwrap();
-            let answered = operations::answer(&mut tx, &Caller::anyone(), share, "甲").await.map(|_| ());
-            other.commit(tx).await.unwrap();
-            answered
-        });
+        let answering = tokio::spawn(async move { done(&other, answer(assignment, "甲")).await });
         eventually("the answer waits", || somebody_waits(&db)).await;
-        db.commit(firing).await.unwrap();
-        answer.await.unwrap().unwrap();
+        db.commit(tx).await.unwrap();
+        answering.await.unwrap();
         assert_eq!(fired(&db).await, [1, 2]);
     });
 }

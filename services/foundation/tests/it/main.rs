@@ -1,7 +1,9 @@
-//! Messages, on real Postgres and NATS: what is stated once is heard once, in order, whatever NATS does.
+//! Messages, on real Postgres and NATS: what is published once is handled once, in order, whatever NATS does; and what leaves the house
+//! leaves once.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod deliveries;
 mod log;
 mod messages;
 mod requests;
@@ -9,24 +11,37 @@ mod restore;
 
 use std::sync::LazyLock;
 
-use foundation::db::{self, Db, Schema};
+use foundation::base::Context;
+use foundation::data::{Db, Schema};
+use secrecy::SecretString;
 use sqlx::migrate::Migrator;
 
 static NONE: LazyLock<Migrator> = LazyLock::new(|| Migrator::with_migrations(Vec::new()));
 
+fn schema() -> Schema {
+    Schema { name: "dispatch", migrations: &NONE }
+}
+
 /// A new database with foundation's own tables, and one in which every row is an effect that happened.
-async fn database() -> Db {
-    let url = local::testing::database().await.unwrap().into();
-    let schema = Schema { name: "dispatch", migrations: &NONE };
-    db::migrate(&url, schema).await.unwrap();
-    let db = db::connect(&url, schema).await.unwrap();
+async fn database_with_url() -> (Db, SecretString) {
+    let (db, url) = testing::database_with_url(schema()).await;
     sqlx::raw_sql("create table happened (id bigint generated always as identity, what text)")
         .execute(&db.work())
         .await
         .unwrap();
-    db
+    (db, url)
+}
+
+async fn database() -> Db {
+    database_with_url().await.0
 }
 
 async fn happened(db: &Db) -> Vec<String> {
     sqlx::query_scalar("select what from happened order by id").fetch_all(&db.work()).await.unwrap()
+}
+
+/// Somebody who may do everything that these tests do.
+async fn centre() -> Context {
+    let centre = testing::person("centre", None, None);
+    testing::context("/haiqu.dispatch.v1.WhistleService/AnswerAssignment", &centre).await
 }

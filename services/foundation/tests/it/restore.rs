@@ -1,7 +1,7 @@
 //! A restored database is known, and holds everything back.
 
-use foundation::db::{self, Db, Schema};
-use local::testing::{run, servers};
+use foundation::data::{Db, db, schema};
+use testing::{run, servers};
 
 struct Head {
     log_id: uuid::Uuid,
@@ -29,14 +29,14 @@ async fn copy(of: &str) -> String {
 }
 
 async fn connect(url: &str) -> Db {
-    db::connect(&url.into(), Schema { name: "dispatch", migrations: &super::NONE }).await.unwrap()
+    db::connect(&url.into(), super::schema()).await.unwrap()
 }
 
 #[test]
 fn a_restored_database_is_another_log_and_held() {
     run(async {
-        let url = local::testing::database().await.unwrap();
-        db::migrate(&url.clone().into(), Schema { name: "dispatch", migrations: &super::NONE }).await.unwrap();
+        let url = testing::empty_database().await.unwrap();
+        schema::migrate(&url.clone().into(), super::schema()).await.unwrap();
         let original = head(&connect(&url).await).await;
         assert!(!original.held);
         let again = head(&connect(&url).await).await;
@@ -53,4 +53,18 @@ async fn restored_url(db: &Db) -> String {
     let name: String = sqlx::query_scalar("select current_database()").fetch_one(&db.work()).await.unwrap();
     let role: String = sqlx::query_scalar("select current_user::text").fetch_one(&db.work()).await.unwrap();
     servers().await.url(&role, "test", &name).unwrap()
+}
+
+#[test]
+fn another_services_database_and_one_of_another_build_are_refused() {
+    run(async {
+        let (db, url) = super::database_with_url().await;
+        let foreign = foundation::data::Schema { name: "grievances", ..super::schema() };
+        let error = db::connect(&url, foreign).await.unwrap_err().to_string();
+        assert!(error.contains("belongs to dispatch"), "{error}");
+        assert!(schema::migrate(&url, foreign).await.is_err(), "a migration job writes nothing there");
+        sqlx::query("update _foundation_migrations set checksum = 'x'").execute(&db.work()).await.unwrap();
+        let error = db::connect(&url, super::schema()).await.unwrap_err().to_string();
+        assert!(error.contains("another build"), "{error}");
+    });
 }

@@ -1,8 +1,10 @@
-//! Photos from strangers: only JPEG, PNG and WebP, looked at before decoding, re-encoded so that nothing hidden survives.
+//! Photos from anybody: only JPEG, PNG and WebP, looked at before decoding, re-encoded so that nothing hidden survives.
 
 use std::io::Cursor;
 
 use image::{DynamicImage, ImageFormat, ImageReader, Limits};
+
+use super::PhotoId;
 
 /// Largest file taken, bytes.
 pub const MAX_BYTES: usize = 8 * 1024 * 1024;
@@ -22,6 +24,19 @@ pub struct Photo {
     pub width: u32,
     /// Pixels.
     pub height: u32,
+}
+
+/// What is on record of a picture that is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// Also its name in the photo store.
+    pub id: PhotoId,
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    /// As stored, re-encoded.
+    pub size_bytes: i64,
 }
 
 /// Why a file is not taken.

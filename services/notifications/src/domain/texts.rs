@@ -1,31 +1,32 @@
 //! Every word that a person reads in a reminder or says on the phone. The three texts differ (some gateways drop a text
 //! repeated to a number within a day), carry the signature, and need no more than two parts of 67 characters.
 
-use foundation::clock::{Timestamp, shown};
+use foundation::base::Timestamp;
+use foundation::base::time::shown;
 
-use super::{Card, Kind, Target};
+use super::{AlarmReason, Card, Kind, Target};
 
-/// What a text speaks of.
+/// What a text tells of.
 #[derive(Debug, Clone)]
 pub struct Matter {
     /// The unit's name.
     pub unit: String,
     /// What the units were told.
     pub title: String,
-    /// Where it is.
+    /// The place.
     pub place: String,
     /// T0.
     pub blown_at: Timestamp,
     /// By when it shall be handled.
-    pub handle_by: Timestamp,
+    pub handle_due_at: Timestamp,
 }
 
 const SIGNATURE: &str = "【海区E家】";
 
 /// The reminder; `link` is for whoever can answer for the unit.
 pub fn sms(kind: Kind, text: i32, target: Target, matter: &Matter, link: &str) -> String {
-    let Matter { unit, title, place, handle_by, .. } = matter;
-    let until = shown(*handle_by);
+    let Matter { unit, title, place, handle_due_at, .. } = matter;
+    let until = shown(*handle_due_at);
     let body = match (kind, text, target) {
         (_, _, Target::DeputyMayor) => format!("红牌报告：{unit}对{place}“{title}”逾时未办，已示红牌，请督促。"),
         (Kind::Answer, 1, _) => format!("吹哨：{unit}，{place}“{title}”，请即应哨：{link}"),
@@ -46,7 +47,7 @@ pub fn segments(text: &str) -> usize {
 
 /// What the head of the governance centre says.
 pub fn script(kind: Kind, card: Option<Card>, callee: Target, callee_name: &str, matter: &Matter) -> String {
-    let Matter { unit, title, place, blown_at, handle_by } = matter;
+    let Matter { unit, title, place, blown_at, handle_due_at } = matter;
     let card = match card {
         Some(Card::Yellow) => "黄牌",
         Some(Card::Red) => "红牌",
@@ -55,7 +56,7 @@ pub fn script(kind: Kind, card: Option<Card>, callee: Target, callee_name: &str,
     let since = shown(*blown_at);
     let (lack, wanted) = match kind {
         Kind::Answer => ("至今未应哨".to_owned(), "应哨办理"),
-        Kind::Handling => (format!("须于{}前交卷，至今未交卷", shown(*handle_by)), "办结交卷"),
+        Kind::Handling => (format!("须于{}前交卷，至今未交卷", shown(*handle_due_at)), "办结交卷"),
     };
     let ask = match callee {
         Target::DeputyMayor => format!("请您督促{unit}立即{wanted}"),
@@ -64,14 +65,14 @@ pub fn script(kind: Kind, card: Option<Card>, callee: Target, callee_name: &str,
     format!("{callee_name}您好，这里是区综治中心。{since}就{place}“{title}”向{unit}吹哨，{lack}，已示{card}。{ask}。")
 }
 
-/// What the centre is told when nobody can be reached.
-pub fn nobody(unit: &str, target: Target) -> String {
-    format!("{unit}没有登记{}，提醒无法送达，请补录通讯录并电话告知。", role(target))
-}
-
-/// What the centre is told when a message cannot be delivered.
-pub fn undelivered(target: Target) -> String {
-    format!("发给{}的提醒短信未能送达，请电话告知。", role(target))
+/// What the centre is told.
+pub fn alarm(reason: AlarmReason, unit: &str, target: Target) -> String {
+    let role = role(target);
+    match reason {
+        AlarmReason::NoContact => format!("{unit}没有登记{role}，提醒无法送达，请补录通讯录并电话告知。"),
+        AlarmReason::NotDelivered => format!("发给{role}的提醒短信未能送达，请电话告知。"),
+        AlarmReason::NoReceipt => format!("发给{role}的提醒短信72小时内没有送达回执，请电话核实。"),
+    }
 }
 
 fn role(target: Target) -> &'static str {
@@ -97,7 +98,7 @@ mod tests {
             title: word(length),
             place: word(length),
             blown_at: Timestamp::UNIX_EPOCH,
-            handle_by: Timestamp::UNIX_EPOCH,
+            handle_due_at: Timestamp::UNIX_EPOCH,
         }
     }
 

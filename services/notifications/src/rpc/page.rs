@@ -5,13 +5,14 @@ use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::response::Html;
 use axum::routing::get;
 use axum::{Form, Router};
-use foundation::clock::shown;
-use foundation::db::Chain;
+use foundation::base::Chain;
+use foundation::base::time::shown;
 use http::StatusCode;
 use serde::Deserialize;
 
+use crate::domain::call_task::Refusal;
 use crate::error::Error;
-use crate::operations::Operations;
+use crate::operations::link::{self, Answering};
 
 #[derive(Deserialize)]
 struct Filled {
@@ -21,8 +22,8 @@ struct Filled {
 type Page = (StatusCode, Html<String>);
 
 /// `GET` and `POST /a/{token}`.
-pub fn router(operations: Operations) -> Router {
-    Router::new().route("/a/{token}", get(form).post(answer)).layer(DefaultBodyLimit::max(4096)).with_state(operations)
+pub fn router(answering: Answering) -> Router {
+    Router::new().route("/a/{token}", get(form).post(answer)).layer(DefaultBodyLimit::max(4096)).with_state(answering)
 }
 
 async fn form() -> Page {
@@ -31,16 +32,18 @@ async fn form() -> Page {
     page(StatusCode::OK, form)
 }
 
-async fn answer(State(operations): State<Operations>, Path(token): Path<String>, Form(filled): Form<Filled>) -> Page {
+async fn answer(State(answering): State<Answering>, Path(token): Path<String>, Form(filled): Form<Filled>) -> Page {
     let name = filled.responsible_person.trim();
     if !(1..=50).contains(&name.chars().count()) || name.chars().any(char::is_control) {
         return page(StatusCode::BAD_REQUEST, "<p>请填写责任人姓名（1 至 50 字）。</p>");
     }
-    match operations.answer_by_link(&token, name).await {
+    match link::answer(&answering, &token, name).await {
         Ok(answered) => {
             page(StatusCode::OK, &format!("<p>已应哨，时间 {}。请按期处置并交卷。</p>", shown(answered.at)))
         }
-        Err(Error::Link(_)) => page(StatusCode::GONE, "<p>此链接无效、已过期或已使用，请使用最新短信中的链接。</p>"),
+        Err(Error::Refused(Refusal::Link(_))) => {
+            page(StatusCode::GONE, "<p>此链接无效、已过期或已使用，请使用最新短信中的链接。</p>")
+        }
         Err(Error::Peer(status)) if status.code() == tonic::Code::FailedPrecondition => {
             page(StatusCode::CONFLICT, "<p>本哨已应，无需重复操作。</p>")
         }

@@ -2,129 +2,134 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use foundation::db::{self, Db};
-use foundation::{clock, id};
-use local::testing::run;
-use oversight::domain::texts::Card;
-use oversight::operations::{NewCase, correct, open_case, release};
-use oversight::store::{again, first_sent, hold, pushed, take, take_corrections};
-use oversight::{Error, SCHEMA};
-use proto::oversight::v1::CaseState;
+use foundation::base::time::to_wire;
+use foundation::base::{Timestamp, id};
+use foundation::data::{Db, clock};
+use foundation::out::store::{accepted, ended, mark_left, take};
+use foundation::out::{Leased, Outcome};
+use oversight::domain::CaseState;
+use oversight::domain::case::{Command, Refusal};
+use oversight::operations::case::run;
+use oversight::{Error, SCHEMA, routes};
+use proto::common::v1::Card;
+use proto::events::v1::rung_effect::{Effect, Push};
+use proto::events::v1::{Actor, AssignmentRef, CardAnnulled, RungEffect, RungFired, WhistleRef};
+use testing::{database, person, receive};
+use uuid::Uuid;
 
-async fn database() -> Db {
-    let url = local::testing::database().await.unwrap().into();
-    db::migrate(&url, SCHEMA).await.unwrap();
-    db::connect(&url, SCHEMA).await.unwrap()
-}
-
-async fn case(db: &Db) -> NewCase {
-    NewCase {
-        id: id::new(),
-        whistle: id::new(),
-        assignment: id::new(),
-        ladder: id::new(),
-        unit: id::new(),
-        due_at: clock::now(&mut db.work().acquire().await.unwrap()).await.unwrap(),
+async fn pushing(db: &Db) -> RungFired {
+    let now = clock::now(&mut db.work().acquire().await.unwrap()).await.unwrap();
+    let [whistle_id, assignment_id, unit_id, ladder_id, effect_id] = std::array::from_fn(|_| id::new().to_string());
+    RungFired {
+        whistle: Some(WhistleRef { whistle_id, ..WhistleRef::default() }),
+        assignment: Some(AssignmentRef { assignment_id, unit_id, ..AssignmentRef::default() }),
+        ladder_id,
+        rung: 4,
+        due_time: Some(to_wire(now)),
+        fire_time: Some(to_wire(now)),
         platform_fault_after_ms: 300_000,
-        drill: false,
+        effects: vec![RungEffect { effect_id, effect: Some(Effect::Push(Push {})) }],
+        ..RungFired::default()
     }
 }
 
-async fn open(db: &Db, case: &NewCase) {
+fn id_of(rung: &RungFired) -> Uuid {
+    rung.effects[0].effect_id.parse().unwrap()
+}
+
+async fn taken(db: &Db, way: &str) -> Vec<Leased> {
+    take(&mut db.work().acquire().await.unwrap(), way, &db.instance, 10).await.unwrap()
+}
+
+async fn release(db: &Db, id: Uuid) -> Result<CaseState, Error> {
+    let centre = testing::context("/haiqu.oversight.v1.CaseService/ReleaseCase", &person("centre", None, None)).await;
     let mut tx = db.begin().await.unwrap();
-    open_case(&mut tx, case).await.unwrap();
+    let changed = run(&mut tx, &centre, Command::Release(id)).await?;
     db.commit(tx).await.unwrap();
+    Ok(changed.case.state)
 }
 
 #[test]
-fn a_rung_heard_twice_makes_one_case_and_a_drill_none_that_leaves() {
-    run(async {
-        let db = database().await;
-        let case = case(&db).await;
-        open(&db, &case).await;
-        open(&db, &case).await;
-        open(&db, &NewCase { id: id::new(), drill: true, ..case }).await;
-        assert_eq!(take(&db, 10).await.unwrap().len(), 1);
-        assert!(take(&db, 10).await.unwrap().is_empty(), "it is under lease");
+fn a_rung_received_twice_makes_one_case_and_a_drill_none_that_leaves() {
+    testing::run(async {
+        let db = database(SCHEMA).await;
+        let rung = pushing(&db).await;
+        receive(&db, &routes(), &rung).await;
+        receive(&db, &routes(), &rung).await;
+        receive(&db, &routes(), &RungFired { drill: true, ..pushing(&db).await }).await;
+        let cases = taken(&db, "push").await;
+        assert_eq!(cases.iter().map(|one| one.id).collect::<Vec<_>>(), [id_of(&rung)]);
     });
 }
 
 #[test]
-fn a_held_case_leaves_only_after_its_release() {
-    run(async {
-        let db = database().await;
-        let case = case(&db).await;
-        open(&db, &case).await;
+fn a_held_case_leaves_only_after_its_release_by_somebody_who_is_on_record() {
+    testing::run(async {
+        let db = database(SCHEMA).await;
+        let rung = pushing(&db).await;
+        receive(&db, &routes(), &rung).await;
+        let refused = release(&db, id_of(&rung)).await;
+        assert!(matches!(refused, Err(Error::Refused(Refusal::NotHeld(CaseState::Pending)))), "{refused:?}");
+        taken(&db, "push").await;
         let mut tx = db.begin().await.unwrap();
-        let refused = release(&mut tx, case.id).await;
-        assert!(matches!(refused, Err(Error::NotHeld("pending"))), "{refused:?}");
-        tx.rollback().await.unwrap();
-        assert_eq!(take(&db, 10).await.unwrap().len(), 1);
-        hold(&db, case.id, 1).await.unwrap();
-        assert!(take(&db, 10).await.unwrap().is_empty());
-        let mut tx = db.begin().await.unwrap();
-        assert_eq!(release(&mut tx, case.id).await.unwrap().state(), CaseState::Pending);
+        ended(&mut tx, &[(id_of(&rung), 1, &Outcome::Held)]).await.unwrap();
         db.commit(tx).await.unwrap();
-        assert_eq!(take(&db, 10).await.unwrap().len(), 1);
+        assert_eq!(release(&db, id_of(&rung)).await.unwrap(), CaseState::Pending);
+        assert!(taken(&db, "push").await[0].released);
+        let past: (String, String) =
+            sqlx::query_as("select kind, actor from history").fetch_one(&db.work()).await.unwrap();
+        assert_eq!(past, ("case_released".into(), "test-centre".into()));
     });
 }
 
 #[test]
-fn a_card_annulled_after_the_push_makes_one_correction_and_before_it_none() {
-    run(async {
-        let db = database().await;
-        let case = case(&db).await;
-        open(&db, &case).await;
-        let annul = async |name: &str| {
-            let mut tx = db.begin().await.unwrap();
-            correct(&mut tx, case.assignment, Card::Yellow, name).await.unwrap();
-            db.commit(tx).await.unwrap();
+fn a_card_annulled_after_the_push_makes_one_correction_that_waits_for_its_receipt_and_before_it_none() {
+    testing::run(async {
+        let db = database(SCHEMA).await;
+        let rung = pushing(&db).await;
+        receive(&db, &routes(), &rung).await;
+        let annul = async |number: i32| {
+            let annulled = CardAnnulled {
+                whistle: rung.whistle.clone(),
+                assignment: rung.assignment.clone(),
+                ladder_id: rung.ladder_id.clone(),
+                rung: number,
+                card: Card::Yellow.into(),
+                annul_time: Some(to_wire(Timestamp::UNIX_EPOCH)),
+                version: 7,
+                actor: Some(Actor::default()),
+            };
+            receive(&db, &routes(), &annulled).await;
         };
-        annul("before").await;
-        take(&db, 10).await.unwrap();
-        assert!(!first_sent(&db, case.id, 2).await.unwrap(), "a stale lease sends nothing");
-        assert!(first_sent(&db, case.id, 1).await.unwrap());
+        annul(1).await;
+        let case = taken(&db, "push").await.remove(0);
+        let mut stale = case.clone();
+        stale.attempts += 1;
+        assert!(!mark_left(&db, &stale).await.unwrap(), "a stale lease sends nothing");
+        assert!(mark_left(&db, &case).await.unwrap());
+        annul(2).await;
+        annul(2).await;
+        assert!(taken(&db, "correction").await.is_empty(), "its case has no receipt yet");
         let mut tx = db.begin().await.unwrap();
-        let now = clock::now(&mut tx).await.unwrap();
-        assert!(pushed(&mut tx, case.id, "YG-1", now).await.unwrap());
-        assert!(!pushed(&mut tx, case.id, "YG-2", now).await.unwrap(), "a receipt is recorded once");
+        accepted(&mut tx, &[(case.id, "YG-1")], false).await.unwrap();
         db.commit(tx).await.unwrap();
-        annul("after").await;
-        annul("after").await;
-        assert_eq!(take_corrections(&db, 10).await.unwrap().len(), 1);
+        assert_eq!(taken(&db, "correction").await.len(), 1);
+        let lines: i64 = sqlx::query_scalar("select count(*) from timeline").fetch_one(&db.work()).await.unwrap();
+        assert_eq!(lines, 3, "the rung and two annulments");
     });
 }
 
 #[test]
-fn only_what_the_platform_did_not_take_is_its_own_delay() {
-    run(async {
-        let db = database().await;
-        open(&db, &case(&db).await).await;
-        let offered = async || {
-            sqlx::query("update case_file set attempt_at = now() - interval '1 s'").execute(&db.work()).await.unwrap();
-            let taken = take(&db, 10).await.unwrap().remove(0);
-            (taken.offered, taken.doubtful)
-        };
-        assert_eq!(offered().await, (false, false));
-        let id = sqlx::query_scalar("select id from case_file").fetch_one(&db.work()).await.unwrap();
-        again(&db, id, 1, chrono::TimeDelta::zero(), false).await.unwrap();
-        assert_eq!(offered().await, (false, true), "we failed before it was offered");
-        again(&db, id, 2, chrono::TimeDelta::zero(), true).await.unwrap();
-        assert_eq!(offered().await, (true, true));
-    });
-}
-
-#[test]
-fn nothing_is_taken_up_while_a_restore_is_held() {
-    run(async {
-        let db = database().await;
-        open(&db, &case(&db).await).await;
-        sqlx::query("update log_head set held_at = now()").execute(&db.work()).await.unwrap();
-        assert!(take(&db, 10).await.unwrap().is_empty());
-        sqlx::query("update log_head set held_at = null, doubtful_before = now()").execute(&db.work()).await.unwrap();
-        assert!(
-            take(&db, 10).await.unwrap().remove(0).doubtful,
-            "it may have left before the restore: 阳光+ is asked first"
-        );
+fn as_many_statements_write_many_events_down_as_one() {
+    testing::run(async {
+        let db = database(SCHEMA).await;
+        let mut rungs = Vec::new();
+        for _ in 0..20 {
+            rungs.push(testing::envelope(&pushing(&db).await, Timestamp::UNIX_EPOCH));
+        }
+        let (one, many) = (&rungs[..1], &rungs[1..]);
+        let one = testing::statements(&db, &routes(), one).await;
+        assert_eq!(one, testing::statements(&db, &routes(), many).await);
+        assert_eq!(taken(&db, "push").await.len(), 10);
     });
 }

@@ -1,0 +1,285 @@
+//! Delivering. A delivery is taken up under a lease (commit), handed over under its own id, and recorded (commit). Whoever takes it up
+//! again, after a crash or a time-out, first asks the outside whether it has it: at least once with a constant id, and once where the
+//! outside's answers are unambiguous.
+
+use std::collections::{HashMap, HashSet};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::FutureExt as _;
+use sqlx::{Connection as _, PgConnection};
+use tokio::sync::{Semaphore, mpsc};
+use tracing::{Instrument as _, Span};
+use uuid::Uuid;
+
+use super::lease::LEASE;
+use super::store;
+use super::way::{Ended, Found, Leased, Leave, Outcome, Sent, Way, backoff};
+use crate::base::{Chain, Context, Error, Stop, Timestamp, error, metrics, stop, trace};
+use crate::data::{Db, Session};
+
+/// How often what others left is looked for.
+pub(super) const POLL: Duration = Duration::from_millis(250);
+/// Between two looks at least: what comes meanwhile is taken up in one batch.
+const IDLE: Duration = Duration::from_millis(2);
+
+/// An attempt that has ended, to be recorded.
+struct Attempted<W: Way> {
+    delivery: Leased,
+    item: W::Item,
+    ready: Option<W::Ready>,
+    step: Step,
+    span: Span,
+}
+
+/// What an attempt came to.
+enum Step {
+    /// The outside has it, and answered so.
+    Accepted(String),
+    /// It ends, or is held.
+    Ended(Outcome),
+    /// Later.
+    Again {
+        /// The outside had it before it.
+        offered: bool,
+    },
+}
+
+const LATER: Step = Step::Again { offered: false };
+
+/// Delivers until told to stop; then waits for what is under way and records it.
+pub async fn deliver<W: Way>(way: W, db: Db, context: Context, stop: Stop) -> anyhow::Result<()> {
+    let (ended, attempts) = mpsc::channel(W::AT_ONCE);
+    let mut recording = tokio::spawn(record(way.clone(), db.clone(), context, attempts));
+    let under_way = Arc::new(Semaphore::new(W::AT_ONCE));
+    let (mut received, mut session) = (db.received(), db.session());
+    while !stop.requested() {
+        received.mark_unchanged();
+        let began = Instant::now();
+        let wait = match take(&way, &mut session, &under_way, &ended).await {
+            Ok(true) => Duration::ZERO,
+            Ok(false) => POLL,
+            Err(error) => {
+                tracing::warn!(way = W::NAME, error = %Chain(&error), "nothing can be taken up now");
+                4 * POLL
+            }
+        };
+        stop::idle(began, IDLE).await;
+        let room = async { under_way.acquire().await.is_ok() };
+        tokio::select! {
+            () = stop.wait() => {}
+            // Nobody would record any more what is sent: half a sender is worse than none.
+            died = &mut recording => anyhow::bail!("recording what was delivered has ended: {died:?}"),
+            // There is more to do than may be under way at once: the first that ends makes room.
+            _ = room, if under_way.available_permits() == 0 => {}
+            _ = received.changed(), if under_way.available_permits() > 0 => {}
+            () = stop::pause(wait), if under_way.available_permits() > 0 => {}
+        }
+    }
+    drop(ended);
+    Ok(recording.await?)
+}
+
+/// Takes up as many as may be under way, and begins to deliver them; tells whether there may be more.
+async fn take<W: Way>(
+    way: &W,
+    session: &mut Session,
+    under_way: &Arc<Semaphore>,
+    ended: &mpsc::Sender<Attempted<W>>,
+) -> Result<bool, Error<W::Refusal>> {
+    let free = i64::try_from(under_way.available_permits()).unwrap_or_default();
+    let db = session.db.clone();
+    let taking = async {
+        let mut connection = session.take().await?;
+        let taken = store::take(&mut connection, W::NAME, &db.instance, free).await?;
+        let ids: Vec<_> = taken.iter().map(|one| one.id).collect();
+        let items = if ids.is_empty() { Vec::new() } else { way.load(&mut connection, &ids).await? };
+        session.keep(connection);
+        Ok::<_, Error<W::Refusal>>((taken, items))
+    };
+    let (taken, items) = db.in_time(taking).await?;
+    let more = i64::try_from(taken.len()) == Ok(free);
+    let mut items: HashMap<_, _> = items.into_iter().collect();
+    for delivery in taken {
+        let Some(item) = items.remove(&delivery.id) else {
+            tracing::error!(effect = %delivery.id, way = W::NAME, "a delivery of nothing: nobody wrote down what it is");
+            continue;
+        };
+        let (way, db, ended) = (way.clone(), db.clone(), ended.clone());
+        let permit = under_way.clone().acquire_owned().await;
+        tokio::spawn(async move {
+            let attempted = attempt(&way, &db, delivery, item).await;
+            // Fails only when nobody records any more: the lease ends by itself then.
+            let _ = ended.send(attempted).await;
+            // Last: what is sent must not pile up before it is recorded.
+            drop(permit);
+        });
+    }
+    Ok(more)
+}
+
+async fn attempt<W: Way>(way: &W, db: &Db, delivery: Leased, item: W::Item) -> Attempted<W> {
+    let span = tracing::info_span!("deliver", otel.kind = "client", otel.name = format!("deliver {}", W::NAME), effect = %delivery.id);
+    trace::continue_trace(&span, delivery.traceparent.as_deref());
+    let steps = AssertUnwindSafe(steps(way, db, &delivery, &item)).catch_unwind().instrument(span.clone());
+    let (step, ready) = steps.await.unwrap_or_else(|_| {
+        tracing::error!(effect = %delivery.id, way = W::NAME, "a delivery panicked; it is tried again");
+        (LATER, None)
+    });
+    Attempted { delivery, item, ready, step, span }
+}
+
+async fn steps<W: Way>(way: &W, db: &Db, delivery: &Leased, item: &W::Item) -> (Step, Option<W::Ready>) {
+    let ready = match way.prepare(delivery, item).await {
+        Ok(Some(ready)) => ready,
+        Ok(None) => return (Step::Ended(Outcome::NoContact), None),
+        Err(error) => {
+            tracing::warn!(effect = %delivery.id, way = W::NAME, error = %Chain(&error), "cannot be prepared now");
+            return (LATER, None);
+        }
+    };
+    (leave(way, db, delivery, item, &ready).await, Some(ready))
+}
+
+async fn leave<W: Way>(way: &W, db: &Db, delivery: &Leased, item: &W::Item, ready: &W::Ready) -> Step {
+    if delivery.doubtful {
+        match way.find(delivery.id, Some(ready)).await {
+            Found::Accepted(answer) => return Step::Accepted(answer),
+            Found::Delivered => return Step::Accepted(String::new()),
+            Found::Failed => return Step::Ended(Outcome::Failed),
+            Found::Unknown => return LATER,
+            Found::Absent => {}
+        }
+    }
+    match way.may_leave(delivery, item, ready, delivery.now()) {
+        Leave::Yes => {}
+        Leave::Held => return Step::Ended(Outcome::Held),
+        Leave::Superseded => return Step::Ended(Outcome::Superseded),
+    }
+    if W::MARKED && !marked(db, delivery).await {
+        return LATER;
+    }
+    // A process that slept through its lease must not act on it.
+    let lease = delivery.lease();
+    if !lease.holds() {
+        return LATER;
+    }
+    match way.send(delivery, item, ready, lease).await {
+        Sent::Accepted(answer) => Step::Accepted(answer),
+        Sent::Refused => Step::Ended(Outcome::Failed),
+        Sent::NotTaken => Step::Again { offered: true },
+        Sent::NotOffered => LATER,
+    }
+}
+
+/// False when somebody took it up since, or the server stays away.
+async fn marked(db: &Db, delivery: &Leased) -> bool {
+    loop {
+        match db.in_time(store::mark_left(db, delivery)).await {
+            Ok(mine) => return mine,
+            Err(error) if !error::is_permanent(&error) && delivery.lease().holds() => {
+                stop::pause(Duration::from_millis(50)).await;
+            }
+            Err(_) => return false,
+        }
+    }
+}
+
+/// Records attempts until all of them have ended, as many in one batch as have ended meanwhile.
+async fn record<W: Way>(way: W, db: Db, context: Context, mut attempts: mpsc::Receiver<Attempted<W>>) {
+    let (mut batch, mut session) = (Vec::with_capacity(W::AT_ONCE), db.session());
+    while attempts.recv_many(&mut batch, W::AT_ONCE).await > 0 {
+        let began = Instant::now();
+        record_batch(&way, &context, &mut session, &batch).await;
+        let more = batch.len() == W::AT_ONCE;
+        batch.clear();
+        if !more {
+            stop::idle(began, 10 * IDLE).await;
+        }
+    }
+}
+
+/// In one transaction for all, waiting for a server that has gone away for half of the lease; or for each alone where one of them cannot
+/// be recorded: that one is taken up again after its lease.
+async fn record_batch<W: Way>(way: &W, context: &Context, session: &mut Session, batch: &[Attempted<W>]) {
+    let (db, began) = (session.db.clone(), Instant::now());
+    loop {
+        match db.in_time(in_transaction(way, context, session, batch)).await {
+            Ok(()) => return,
+            Err(Error::Database(error)) if !error::is_permanent(&error) && began.elapsed() < LEASE / 2 => {
+                stop::pause(Duration::from_millis(50)).await;
+            }
+            Err(_) => break,
+        }
+    }
+    for one in batch {
+        if let Err(error) = db.in_time(in_transaction(way, context, session, std::slice::from_ref(one))).await {
+            tracing::warn!(effect = %one.delivery.id, way = W::NAME, error = %Chain(&error), "taken up again after its lease");
+        }
+    }
+}
+
+async fn in_transaction<W: Way>(
+    way: &W,
+    context: &Context,
+    session: &mut Session,
+    batch: &[Attempted<W>],
+) -> Result<(), Error<W::Refusal>> {
+    let mut connection = session.take().await?;
+    let mut tx = connection.begin().await?;
+    record_all(way, context, &mut tx, batch).await?;
+    tx.commit().await?;
+    session.keep(connection);
+    session.db.committed();
+    Ok(())
+}
+
+/// A number of statements that does not grow with the batch, and what the way makes of what has changed.
+async fn record_all<W: Way>(
+    way: &W,
+    context: &Context,
+    tx: &mut PgConnection,
+    batch: &[Attempted<W>],
+) -> Result<(), Error<W::Refusal>> {
+    let (mut taken_over, mut over, mut later) = (Vec::new(), Vec::new(), Vec::new());
+    for Attempted { delivery, step, .. } in batch {
+        match step {
+            Step::Accepted(answer) => taken_over.push((delivery.id, answer.as_str())),
+            Step::Ended(outcome) => over.push((delivery.id, delivery.attempts, outcome)),
+            Step::Again { offered } => {
+                later.push((delivery.id, delivery.attempts, backoff(delivery.attempts), *offered))
+            }
+        }
+    }
+    let (mut accepted, mut changed) = (HashMap::new(), HashSet::new());
+    if !taken_over.is_empty() {
+        accepted.extend(store::accepted(tx, &taken_over, W::RECEIPTS).await?);
+    }
+    if !over.is_empty() {
+        changed.extend(store::ended(tx, &over).await?);
+    }
+    if !later.is_empty() {
+        store::again(tx, &later).await?;
+    }
+    // Two attempts at one delivery may end in one batch: it changed once.
+    let ended = batch.iter().filter_map(|one| one.ended(&mut accepted, &mut changed));
+    let ended: Vec<_> = ended.collect();
+    if ended.is_empty() { Ok(()) } else { way.ended(tx, context, &ended).await }
+}
+
+impl<W: Way> Attempted<W> {
+    /// None where it goes on, or nothing has changed by it.
+    fn ended(&self, accepted: &mut HashMap<Uuid, Timestamp>, changed: &mut HashSet<Uuid>) -> Option<Ended<'_, W>> {
+        let outcome = match &self.step {
+            Step::Accepted(_) => Outcome::Accepted(accepted.remove(&self.delivery.id)?),
+            Step::Ended(outcome) if changed.remove(&self.delivery.id) => outcome.clone(),
+            Step::Ended(_) | Step::Again { .. } => return None,
+        };
+        if let Outcome::Accepted(at) = outcome {
+            metrics::late(W::NAME, at - self.delivery.due_at);
+        }
+        let Attempted { delivery, item, ready, span, .. } = self;
+        Some(Ended { delivery, item, ready: ready.as_ref(), outcome, span })
+    }
+}

@@ -1,1 +1,0 @@
-//! Timed work: none yet.

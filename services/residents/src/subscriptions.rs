@@ -1,8 +1,0 @@
-//! What residents hears: nothing yet.
-
-use foundation::inbox::Routes;
-
-/// One function per event heard.
-pub fn routes() -> Routes {
-    Routes::new("residents")
-}

@@ -1,0 +1,3 @@
+//! Proto <-> domain, the only place that knows both.
+
+pub mod resident;
