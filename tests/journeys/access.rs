@@ -8,12 +8,17 @@ use serde_json::Value;
 use testing::run;
 use uuid::Uuid;
 
-async fn call(stack: &Stack, rpc: &str, token: Option<&str>) -> (u16, Value) {
-    let service = match rpc.split('.').nth(1).unwrap() {
+/// Which service serves it.
+pub fn service_of(rpc: &str) -> &str {
+    match rpc.split('.').nth(1).unwrap() {
         // Every service serves these two.
         "events" | "ops" => "dispatch",
         own => own,
-    };
+    }
+}
+
+async fn call(stack: &Stack, rpc: &str, token: Option<&str>) -> (u16, Value) {
+    let service = service_of(rpc);
     let streams = rpc.contains("/Watch");
     let (content, body) = match streams {
         true => ("application/connect+json", "\0\0\0\0\u{2}{}"),

@@ -6,6 +6,7 @@ mod access;
 mod bad_input;
 mod drill;
 mod feed;
+mod foreign;
 mod held;
 mod json;
 mod kills;

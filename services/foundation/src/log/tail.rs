@@ -69,6 +69,8 @@ type Mailbox = Arc<Mutex<Option<mpsc::Sender<Arc<Entry>>>>>;
 
 #[derive(Default)]
 struct Watchers {
+    /// Everybody, also who sees nothing: they wait too.
+    present: Vec<Mailbox>,
     all: Vec<Mailbox>,
     /// By an audience's name, or what an area's begins with.
     named: HashMap<String, Vec<Mailbox>>,
@@ -76,6 +78,7 @@ struct Watchers {
 
 impl Watchers {
     fn add(&mut self, watched: Watched, mailbox: &Mailbox) {
+        self.present.push(mailbox.clone());
         if watched.all {
             self.all.push(mailbox.clone());
         }
@@ -100,6 +103,7 @@ impl Watchers {
         let lives = |mailbox: &Mailbox| {
             mailbox.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(|sender| !sender.is_closed())
         };
+        self.present.retain(lives);
         self.all.retain(lives);
         self.named.retain(|_, mailboxes| {
             mailboxes.retain(lives);
@@ -108,7 +112,7 @@ impl Watchers {
     }
 
     fn is_empty(&self) -> bool {
-        self.all.is_empty() && self.named.is_empty()
+        self.present.is_empty()
     }
 }
 
