@@ -56,6 +56,13 @@ impl fmt::Display for Violation {
     }
 }
 
+impl Violation {
+    /// Whether a machine that is only slow can cause it: the matrix, which knows its machine, judges it; a test does not.
+    pub fn by_the_clock(&self) -> bool {
+        ["I4", "I5", "I12"].contains(&self.invariant)
+    }
+}
+
 /// What was found.
 #[derive(Debug, Clone, Default)]
 pub struct Judgement {
@@ -170,7 +177,7 @@ fn missing(found: &mut Judgement, one: &Due<'_>, all: &[Due<'_>], ladder: &Ladde
         found.violate("I6", format!("superseded without an answer or a later reminder: {}", one.named()));
     }
     if latest(one.due_at, &evidence.windows) <= one.due_at + ladder.check_after {
-        found.violate("I6", format!("superseded though nothing made it late: {}", one.named()));
+        found.violate("I4", format!("so late that it was superseded, longer than any fault explains: {}", one.named()));
     }
 }
 

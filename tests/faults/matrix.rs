@@ -87,9 +87,10 @@ async fn rows(arguments: &Arguments, plan: &Plan) -> anyhow::Result<ExitCode> {
             Err(error) => Row::failed(fault, plan.seed, &error),
         };
         print(&format!("{}\n{}", heading(), line(&row)));
-        row.violations.iter().take(SHOWN).for_each(|violation| print(&format!("    {violation}")));
-        if row.violations.len() > SHOWN {
-            print(&format!("    and {} more, in {}", row.violations.len() - SHOWN, file.display()));
+        let wrong: Vec<_> = row.violations.iter().chain(&row.late).collect();
+        wrong.iter().take(SHOWN).for_each(|violation| print(&format!("    {violation}")));
+        if wrong.len() > SHOWN {
+            print(&format!("    and {} more, in {}", wrong.len() - SHOWN, file.display()));
         }
         row.last.iter().for_each(|last| print(&format!("    the last to heal {last}")));
         rows.insert(fault.id.to_owned(), row);

@@ -81,8 +81,10 @@ pub struct Row {
     pub healed_ms: i64,
     /// That last one, when it came later than it should have.
     pub last: Option<String>,
-    /// The violations.
+    /// The violations that no slow machine explains.
     pub violations: Vec<String>,
+    /// What came or was answered too late.
+    pub late: Vec<String>,
     /// How many of each invariant.
     pub invariants: BTreeMap<String, usize>,
     /// How soon healing must be over, milliseconds.
@@ -105,7 +107,9 @@ impl Row {
     /// Why it does not hold.
     pub fn fails(&self) -> Option<String> {
         match self {
-            Row { violations, invariants, .. } if !violations.is_empty() => Some(format!("{invariants:?}")),
+            Row { violations, late, invariants, .. } if !violations.is_empty() || !late.is_empty() => {
+                Some(format!("{invariants:?}"))
+            }
             Row { struck: 0, .. } => Some("struck nothing".into()),
             Row { whistles, .. } if *whistles < WHISTLES => Some(format!("fewer than {WHISTLES} whistles")),
             _ => None,
@@ -213,6 +217,8 @@ async fn deaf(stack: &Stack) -> anyhow::Result<Vec<Violation>> {
 
 fn row(fault: &Fault, seed: u64, whistles: usize, struck: &Struck, found: &Judgement, rungs: &[TimeDelta]) -> Row {
     let both = |times: &[TimeDelta]| [50, 99].map(|percent| percentile(times, percent).num_milliseconds());
+    let (late, violations) = found.violations.iter().partition::<Vec<_>, _>(|violation| violation.by_the_clock());
+    let said = |violations: Vec<&Violation>| violations.into_iter().map(ToString::to_string).collect();
     Row {
         fault: fault.id.into(),
         name: fault.name.into(),
@@ -227,7 +233,8 @@ fn row(fault: &Fault, seed: u64, whistles: usize, struck: &Struck, found: &Judge
         rungs_ms: both(rungs),
         healed_ms: found.healed.num_milliseconds(),
         last: (found.healed > TimeDelta::seconds(fault.heals)).then(|| found.last.clone()),
-        violations: found.violations.iter().map(ToString::to_string).collect(),
+        violations: said(violations),
+        late: said(late),
         invariants: by_invariant(&found.violations),
         heals_ms: fault.heals * 1000,
     }

@@ -155,14 +155,14 @@ fn a_stream_is_read_by_json() {
             while let Some(chunk) = response.chunk().await.unwrap() {
                 buffer.extend_from_slice(&chunk);
                 while let Some(message) = message(&mut buffer) {
-                    if message["change"]["subjectId"] == Value::from(blown.whistle.whistle_id.clone()) {
+                    if message["change"]["subjectId"] == blown.whistle.whistle_id {
                         return true;
                     }
                 }
             }
             false
         };
-        assert!(tokio::time::timeout(Duration::from_secs(20), found).await.unwrap());
+        assert!(tokio::time::timeout(testing::PATIENCE, found).await.unwrap());
     });
 }
 

@@ -1,13 +1,14 @@
 //! Child processes that never outlive us, not even when we are killed.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
-use tokio::sync::Mutex;
 
 /// Ends when the pipe to its keeper closes.
 const KEEPER: &str = include_str!("keeper.sh");
@@ -36,7 +37,7 @@ pub struct Spec {
 pub struct Process {
     /// The child's own pid.
     pub pid: u32,
-    keeper: Mutex<Child>,
+    keeper: tokio::sync::Mutex<Child>,
     /// Closing it asks the keeper to stop the child.
     stdin: ChildStdin,
 }
@@ -58,7 +59,7 @@ impl Spec {
         let line = BufReader::new(stdout).lines().next_line().await?;
         let pid = line.as_deref().unwrap_or_default().parse();
         let pid = pid.with_context(|| format!("cannot start {}", self.name))?;
-        Ok(Process { pid, keeper: Mutex::new(keeper), stdin })
+        Ok(Process { pid, keeper: tokio::sync::Mutex::new(keeper), stdin })
     }
 }
 
@@ -91,12 +92,14 @@ pub async fn signal(name: &str, pid: u32) {
     }
 }
 
-/// A port on the loopback address that nobody uses now. Below those that the system gives to outgoing connections, which would
-/// take it before it is used, or while a killed service is away.
+/// A port on the loopback address that nobody uses now, and that this process has not been given before: who got it may not listen
+/// yet, or be dead and about to start again. Below those that the system gives to outgoing connections, which would take it meanwhile.
 pub fn free_port() -> anyhow::Result<u16> {
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
     for _ in 0..1000 {
         let port = 10_000 + rand::random::<u16>() % 20_000;
-        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+        if given.insert(port) && std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return Ok(port);
         }
     }

@@ -2,7 +2,7 @@
 //! arrive. Everything ends with the program.
 
 use std::sync::LazyLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use foundation::base::{Context, id};
 use foundation::call::Auth;
@@ -73,15 +73,19 @@ pub async fn database(schema: Schema) -> Db {
     database_with_url(schema).await.0
 }
 
-/// Asks again until it holds; fails the test, saying what did not come true, after 30 s.
+/// How long a test waits before it gives up: long, for it does not know its machine.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Asks again until it holds; fails the test, saying what did not come true, when nobody would wait for it any longer.
 pub async fn eventually<F: Future<Output = bool>>(what: &str, holds: impl Fn() -> F) {
-    for _ in 0..1500 {
+    let began = Instant::now();
+    while began.elapsed() < PATIENCE {
         if holds().await {
             return;
         }
         local::pause(Duration::from_millis(20)).await;
     }
-    unreachable!("did not come true within 30 s: {what}");
+    unreachable!("did not come true within {PATIENCE:?}: {what}");
 }
 
 /// Somebody with this role, in this area or of this unit.
