@@ -29,13 +29,13 @@ pub struct Callers {
 }
 
 impl Callers {
-    /// Over grievances that nobody has raised, where nobody hears of the whistle.
+    /// Over grievances that nobody has raised, where nobody receives the whistle's events.
     pub fn alone(stack: &Stack, people: Arc<People>) -> anyhow::Result<Callers> {
         Callers::new(stack, people, false)
     }
 
     /// Over the people's grievances, one after the other.
-    pub fn heard(stack: &Stack, people: Arc<People>) -> anyhow::Result<Callers> {
+    pub fn received(stack: &Stack, people: Arc<People>) -> anyhow::Result<Callers> {
         Callers::new(stack, people, true)
     }
 

@@ -79,7 +79,7 @@ fn size(file: &Path) -> anyhow::Result<f64> {
     Ok(std::fs::metadata(file)?.len() as f64 / 1024.0 / 1024.0)
 }
 
-/// The whistle's own fact once more, and once more: each of a whistle of its own.
+/// The whistle's own event once more, and once more: each of a whistle of its own.
 const AGAIN: &str = "with another as materialized (
      select gen_random_uuid()::text as whistle, subject, version, audiences, encode(payload, 'hex') as payload,
             encode(convert_to(aggregate_id, 'UTF8'), 'hex') as old
@@ -89,7 +89,7 @@ const AGAIN: &str = "with another as materialized (
         decode(replace(payload, old, encode(convert_to(whistle, 'UTF8'), 'hex')), 'hex')
  from another";
 
-/// Facts that dispatch stated while NATS was gone with all that it held, until oversight has heard every one of them.
+/// Events that dispatch published while NATS was gone with all that it held, until oversight has received every one of them.
 pub async fn catch_up(scale: &Scale) -> anyhow::Result<Vec<Figure>> {
     let nowhere = Some(format!("nats://127.0.0.1:{}", local::process::free_port()?));
     let services = vec!["dispatch", "oversight"];
@@ -99,25 +99,25 @@ pub async fn catch_up(scale: &Scale) -> anyhow::Result<Vec<Figure>> {
     local::progress("W5: catch-up without NATS");
     let mut dispatch = PgConnection::connect(&stack.databases["dispatch"]).await?;
     let mut oversight = PgConnection::connect(&stack.databases["oversight"]).await?;
-    sqlx::query(AGAIN).bind(scale.facts).execute(&mut dispatch).await?;
+    sqlx::query(AGAIN).bind(scale.events).execute(&mut dispatch).await?;
     let began = Instant::now();
     loop {
-        let heard: i64 = sqlx::query_scalar("select count(*) from inbox").fetch_one(&mut oversight).await?;
-        if heard > i64::from(scale.facts) {
+        let received: i64 = sqlx::query_scalar("select count(*) from inbox").fetch_one(&mut oversight).await?;
+        if received > i64::from(scale.events) {
             break;
         }
         anyhow::ensure!(
             began.elapsed() < Duration::from_secs(600),
-            "{heard} of {} facts after 10 minutes",
-            scale.facts
+            "{received} of {} events after 10 minutes",
+            scale.events
         );
         local::pause(Duration::from_millis(250)).await;
     }
     let took = began.elapsed().as_secs_f64();
     let applied: i64 =
         sqlx::query_scalar("select count(distinct whistle_id) from timeline").fetch_one(&mut oversight).await?;
-    anyhow::ensure!(applied > i64::from(scale.facts), "{applied} whistles have a timeline");
+    anyhow::ensure!(applied > i64::from(scale.events), "{applied} whistles have a timeline");
     stack.stop().await;
-    let what = format!("catch-up of {} facts without NATS", scale.facts);
-    Ok(vec![Figure::new("W5", &what, "s", took).goal(Goal::AtMost(60.0 * f64::from(scale.facts) / 100_000.0))])
+    let what = format!("catch-up of {} events without NATS", scale.events);
+    Ok(vec![Figure::new("W5", &what, "s", took).goal(Goal::AtMost(60.0 * f64::from(scale.events) / 100_000.0))])
 }

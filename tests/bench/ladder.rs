@@ -26,7 +26,7 @@ const BURST: i64 = 10_000;
 const BURSTS: usize = 3;
 /// Rungs that fall due a second.
 const RATE: f64 = 500.0;
-/// Nothing is due for so long after others: their facts are published meanwhile.
+/// Nothing is due for so long after others: their events are published meanwhile.
 const QUIET: Duration = Duration::from_secs(5);
 
 /// Rungs, or a peer's jobs, that fall due.
@@ -248,7 +248,7 @@ impl Bench {
                          from relay, log_head";
         let since = local::now();
         while !sqlx::query_scalar::<_, bool>(published).fetch_one(&mut self.database).await? {
-            anyhow::ensure!(local::now() < since + TimeDelta::minutes(5), "facts are not published in 5 minutes");
+            anyhow::ensure!(local::now() < since + TimeDelta::minutes(5), "events are not published in 5 minutes");
             local::pause(Duration::from_millis(200)).await;
         }
         fill::clean(&mut self.database).await?;

@@ -50,7 +50,7 @@ enum Workload {
     W1,
     /// Whistles are blown by many callers.
     W2,
-    /// From the call to the first SMS, and from a fact to its last hearer.
+    /// From the call to the first SMS, and from an event to its last subscriber.
     W3,
     /// What a whistle costs from the call to its last outcome.
     Life,
@@ -77,8 +77,8 @@ struct Scale {
     idle: Duration,
     /// Batches of 100 rungs that pgbench fires, in each round.
     batches: u32,
-    /// Facts to catch up with.
-    facts: i32,
+    /// Events to catch up with.
+    events: i32,
     /// Whether peers run.
     peers: bool,
     /// The program as it ships, which takes minutes to build; none for the one that everything else here runs.
@@ -97,7 +97,7 @@ impl Scale {
                 busy: seconds(8),
                 idle: seconds(10),
                 batches: 210,
-                facts: 20_000,
+                events: 20_000,
                 peers: false,
                 shipped: None,
             },
@@ -109,7 +109,7 @@ impl Scale {
                 busy: seconds(8),
                 idle: seconds(60),
                 batches: 330,
-                facts: 100_000,
+                events: 100_000,
                 peers: !arguments.without_peers,
                 shipped: Some(footprint::shipped().await?),
             },

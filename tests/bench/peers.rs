@@ -42,17 +42,17 @@ const ALL: [(&str, &str); 4] = [
     (
         "graphile-worker",
         "polls every 50 ms; 24 jobs side by side, each inserts one row; that and the end of the job are two transactions; \
-         of a finished job nothing is kept; less than ours: no state, named effects, next due time or fact",
+         of a finished job nothing is kept; less than ours: no state, named effects, next due time or event",
     ),
     (
         "pg-boss",
         "polls every 500 ms, its least, with four workers; 500 jobs a batch insert their rows with one statement, in one transaction \
-         with their end; less than ours: no named effects, next due time or fact",
+         with their end; less than ours: no named effects, next due time or event",
     ),
     (
         "awa",
         "its queue storage; promotes what is due every 25 ms; 50 jobs side by side, each inserts one row; that and the end of the \
-         job are two transactions; less than ours: no named effects, next due time or fact; more: a heartbeat and a deadline a job",
+         job are two transactions; less than ours: no named effects, next due time or event; more: a heartbeat and a deadline a job",
     ),
     ("awa-canonical", "the same with its storage of before 0.6"),
 ];

@@ -1,5 +1,5 @@
-//! W3: from the call to "the gateway accepted SMS 1", through all services; and how long facts that somebody hears take from
-//! their statement to the commit of their last hearer.
+//! W3: from the call to "the gateway accepted SMS 1", through all services; and how long events take from
+//! their commit to the commit of their last subscriber.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,7 +20,7 @@ use crate::{Scale, fill, rounds};
 
 /// Whistles a second.
 const RATE: f64 = 200.0;
-/// Whistles a second that state a thousand facts a second.
+/// Whistles a second that publish a thousand events a second.
 const CROWDED: f64 = 260.0;
 /// So long before it is measured: no server that is in use has plans that were made for empty tables, or has just started.
 const WARM: Duration = Duration::from_secs(10);
@@ -41,10 +41,10 @@ struct Round {
     /// Three commits and a message, without us.
     bare: Times,
     cost: Cost,
-    heard: Times,
-    /// With a thousand facts a second; and how many there were.
+    received: Times,
+    /// With a thousand events a second; and how many there were.
     crowded: Times,
-    stated: f64,
+    published: f64,
 }
 
 /// At every scale.
@@ -65,7 +65,7 @@ impl rounds::Bench for Bench {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of whistles is small")]
         let each = (RATE * (scale.busy + WARM).as_secs_f64() + CROWDED * (scale.busy / 2).as_secs_f64()) as usize + 6;
         let people = Arc::new(People::enter(&stack, each * scale.rounds as usize).await?);
-        let callers = Callers::heard(&stack, people.clone())?;
+        let callers = Callers::received(&stack, people.clone())?;
         fill::store(&mut fill::open(&stack).await?, people.units(), 0, stored).await?;
         fill::store_elsewhere(&stack, 0, stored).await?;
         Ok(Bench { stack, callers, stored })
@@ -83,32 +83,32 @@ impl rounds::Bench for Bench {
         let (since, before) = (local::now(), Cost::now(stack).await?);
         let reminded = reminders(stack, callers, RATE, scale.busy).await?;
         let cost = Cost::now(stack).await?.since(before, reminded.count());
-        let (heard, _) = facts(stack, since).await?;
+        let (received, _) = events(stack, since).await?;
         let bare = bare(stack, scale.busy / 2).await?;
         let since = local::now();
         reminders(stack, callers, CROWDED, scale.busy / 2).await?;
-        let (crowded, stated) = facts(stack, since).await?;
+        let (crowded, published) = events(stack, since).await?;
         // Nothing of it is left to do while the others are measured.
         fill::settle_all(stack).await?;
-        Ok(Round { reminded, bare, cost, heard, crowded, stated })
+        Ok(Round { reminded, bare, cost, received, crowded, published })
     }
 }
 
 fn figures(rounds: &[Round]) -> Vec<Figure> {
     let times = |of: fn(&Round) -> &Times| rounds.iter().map(of).collect::<Vec<_>>();
     let (reminded, bare) = (times(|round| &round.reminded), Times::all(&times(|round| &round.bare)));
-    let (heard, crowded) = (times(|round| &round.heard), times(|round| &round.crowded));
+    let (received, crowded) = (times(|round| &round.received), times(|round| &round.crowded));
     let sms = |what: &str, part: f64, most: f64| Figure {
         limit: Some(bare.at(part)),
         ..Figure::time("W3", what, part, &reminded).goal(Goal::AtMost(most))
     };
-    let stated = rounds.iter().map(|round| round.stated).collect();
+    let published = rounds.iter().map(|round| round.published).collect();
     let mut figures = vec![
         sms("whistle to SMS 1 accepted p50, 200/s", 0.5, 15.0),
         sms("whistle to SMS 1 accepted p99, 200/s", 0.99, 50.0),
-        Figure::time("W3", "fact to its last hearer p99, 200 whistles/s", 0.99, &heard),
-        Figure::time("W3", "fact to its last hearer p99, 260 whistles/s", 0.99, &crowded).goal(Goal::AtMost(30.0)),
-        Figure::mean("W3", "facts stated, 260 whistles/s", "facts/s", stated),
+        Figure::time("W3", "event to its last subscriber p99, 200 whistles/s", 0.99, &received),
+        Figure::time("W3", "event to its last subscriber p99, 260 whistles/s", 0.99, &crowded).goal(Goal::AtMost(30.0)),
+        Figure::mean("W3", "events published, 260 whistles/s", "events/s", published),
     ];
     figures.extend(Cost::figures("W3", &rounds.iter().map(|round| round.cost).collect::<Vec<_>>()));
     figures
@@ -164,57 +164,58 @@ async fn firsts(mut seen: broadcast::Receiver<Seen>, first: ByNumber) {
     }
 }
 
-/// Waits until nobody hears of a fact any more.
-async fn all_heard(stack: &Stack, since: DateTime<Utc>) -> anyhow::Result<()> {
+/// Waits until no event arrives any more.
+async fn all_received(stack: &Stack, since: DateTime<Utc>) -> anyhow::Result<()> {
     let mut before = -1;
     loop {
-        let mut heard = 0;
+        let mut received = 0;
         for url in stack.databases.values() {
             let mut connection = PgConnection::connect(url).await?;
             let here = sqlx::query_scalar::<_, i64>("select count(*) from inbox where received_at >= $1");
-            heard += here.bind(since).fetch_one(&mut connection).await?;
+            received += here.bind(since).fetch_one(&mut connection).await?;
         }
-        if heard == before {
+        if received == before {
             return Ok(());
         }
-        before = heard;
+        before = received;
         local::pause(Duration::from_secs(1)).await;
     }
 }
 
-/// From the statement of each fact since then to the commit of the inbox row that its last hearer wrote, in milliseconds; and how many
-/// facts there were a second. NATS brings them; catch-up would take seconds.
-async fn facts(stack: &Stack, since: DateTime<Utc>) -> anyhow::Result<(Times, f64)> {
-    all_heard(stack, since).await?;
-    let (mut stated, mut last): (HashMap<uuid::Uuid, f64>, HashMap<uuid::Uuid, f64>) = Default::default();
+/// From the commit of each event since then to the commit of the inbox row that its last subscriber wrote, in milliseconds; and how many
+/// events there were a second. NATS brings them; catch-up would take seconds.
+async fn events(stack: &Stack, since: DateTime<Utc>) -> anyhow::Result<(Times, f64)> {
+    all_received(stack, since).await?;
+    let (mut published, mut last): (HashMap<uuid::Uuid, f64>, HashMap<uuid::Uuid, f64>) = Default::default();
     for url in stack.databases.values() {
         let mut connection = PgConnection::connect(url).await?;
-        let facts: Vec<(uuid::Uuid, f64)> = sqlx::query_as(
+        let occurred: Vec<(uuid::Uuid, f64)> = sqlx::query_as(
             "select event_id, extract(epoch from occurred_at)::float8 from outbox where occurred_at >= $1",
         )
         .bind(since)
         .fetch_all(&mut connection)
         .await?;
-        stated.extend(facts);
-        let heard: Vec<(uuid::Uuid, f64)> = sqlx::query_as(
+        published.extend(occurred);
+        let received: Vec<(uuid::Uuid, f64)> = sqlx::query_as(
             "select event_id, extract(epoch from pg_xact_commit_timestamp(xmin))::float8 from inbox where received_at >= $1",
         )
         .bind(since)
         .fetch_all(&mut connection)
         .await?;
-        for (id, at) in heard {
+        for (id, at) in received {
             last.entry(id).and_modify(|last| *last = last.max(at)).or_insert(at);
         }
     }
-    let times = Times::of(last.iter().filter_map(|(id, at)| Some((at - stated.get(id)?) * 1000.0)).collect());
-    let span = stated.values().copied().fold(f64::MIN, f64::max) - stated.values().copied().fold(f64::MAX, f64::min);
-    #[expect(clippy::cast_precision_loss, reason = "a count of facts is small")]
-    let rate = stated.len() as f64 / span.max(1.0);
+    let times = Times::of(last.iter().filter_map(|(id, at)| Some((at - published.get(id)?) * 1000.0)).collect());
+    let span =
+        published.values().copied().fold(f64::MIN, f64::max) - published.values().copied().fold(f64::MAX, f64::min);
+    #[expect(clippy::cast_precision_loss, reason = "a count of events is small")]
+    let rate = published.len() as f64 / span.max(1.0);
     Ok((times, rate))
 }
 
 /// The least that it takes: three commits of one row each, one after the other, and one message that JetStream acknowledges, as often.
-#[expect(clippy::disallowed_methods, reason = "not a fact: what publishing costs at least")]
+#[expect(clippy::disallowed_methods, reason = "not an event: what publishing costs at least")]
 async fn bare(stack: &Stack, time: Duration) -> anyhow::Result<Times> {
     let options = sqlx::postgres::PgPoolOptions::new().min_connections(16).max_connections(16);
     let pool = options.connect(&stack.databases["residents"]).await?;

@@ -14,9 +14,9 @@ use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use super::checker::{Judgement, Violation};
-use super::history::{History, Ladder, Share, Whistle, Window};
+use super::history::{Assignment, History, Ladder, Whistle, Window};
 
-/// How long hearers may take to have heard everything once the load has ended.
+/// How long subscribers may take to have everything once the load has ended.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long Postgres lets a session be idle in a transaction before it ends it, and a little.
@@ -66,10 +66,10 @@ pub async fn violations(
     history: &History,
     ladder: &Ladder,
 ) -> anyhow::Result<()> {
-    found.violations.extend(unheard(stack).await?);
+    found.violations.extend(undelivered(stack).await?);
     not_kept(found, stack, history, ladder).await?;
     found.violations.extend(not_closed(stack, history).await?);
-    let twice = stated_twice(stack).await?;
+    let twice = published_twice(stack).await?;
     found.doubled += twice.len();
     found.violations.extend(twice);
     Ok(())
@@ -86,8 +86,8 @@ pub async fn ended_idle(stack: &Stack, windows: &[Window]) -> anyhow::Result<Vec
     Ok(wrong.map(|line| Violation { invariant: "I12", what: line.to_owned() }).collect())
 }
 
-/// Whether everything that was stated has been heard.
-pub async fn heard(stack: &Stack) -> anyhow::Result<bool> {
+/// Whether every event has reached its subscribers.
+pub async fn delivered(stack: &Stack) -> anyhow::Result<bool> {
     for topic in TOPOLOGY {
         for consumer in topic.consumers {
             if !missing(stack, topic.publisher(), topic.subject, consumer).await?.is_empty() {
@@ -98,11 +98,11 @@ pub async fn heard(stack: &Stack) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// A fact: its id, what it is about, when it was stated.
-type Fact = (Uuid, String, DateTime<Utc>);
+/// An event: its id, what it is about, when it occurred.
+type Event = (Uuid, String, DateTime<Utc>);
 
 /// I9: every consumer's inbox holds every event it subscribes to, done or parked.
-async fn unheard(stack: &Stack) -> anyhow::Result<Vec<Violation>> {
+async fn undelivered(stack: &Stack) -> anyhow::Result<Vec<Violation>> {
     let began = tokio::time::Instant::now();
     let mut found = Vec::new();
     for topic in TOPOLOGY {
@@ -117,7 +117,7 @@ async fn unheard(stack: &Stack) -> anyhow::Result<Vec<Violation>> {
             found.extend(missing.first().map(|(event, aggregate, at)| Violation {
                 invariant: "I9",
                 what: format!(
-                    "{consumer} lacks {} facts {}, the first is {event} about {aggregate} of {at}",
+                    "{consumer} lacks {} events {}, the first is {event} about {aggregate} of {at}",
                     missing.len(),
                     topic.subject
                 ),
@@ -127,25 +127,30 @@ async fn unheard(stack: &Stack) -> anyhow::Result<Vec<Violation>> {
     Ok(found)
 }
 
-async fn missing(stack: &Stack, publisher: &str, subject: &str, consumer: &str) -> anyhow::Result<Vec<Fact>> {
-    let stated = "select event_id, aggregate_id, occurred_at from outbox where subject = $1 order by id";
-    let stated: Vec<Fact> =
-        sqlx::query_as(stated).bind(subject).fetch_all(&mut connect(stack, publisher).await?).await?;
-    let heard = "select event_id from inbox where subject = $1 and consumer = $2";
-    let heard: Vec<Uuid> =
-        sqlx::query_scalar(heard).bind(subject).bind(consumer).fetch_all(&mut connect(stack, consumer).await?).await?;
-    let heard: HashSet<Uuid> = heard.into_iter().collect();
-    Ok(stated.into_iter().filter(|(event, ..)| !heard.contains(event)).collect())
+async fn missing(stack: &Stack, publisher: &str, subject: &str, consumer: &str) -> anyhow::Result<Vec<Event>> {
+    let published = "select event_id, aggregate_id, occurred_at from outbox where subject = $1 order by id";
+    let published: Vec<Event> =
+        sqlx::query_as(published).bind(subject).fetch_all(&mut connect(stack, publisher).await?).await?;
+    let received = "select event_id from inbox where subject = $1 and consumer = $2";
+    let received: Vec<Uuid> = sqlx::query_scalar(received)
+        .bind(subject)
+        .bind(consumer)
+        .fetch_all(&mut connect(stack, consumer).await?)
+        .await?;
+    let received: HashSet<Uuid> = received.into_iter().collect();
+    Ok(published.into_iter().filter(|(event, ..)| !received.contains(event)).collect())
 }
 
-/// I2: a rung happens once, so it is stated once; what hearers make of it has a name and would hide a second one.
-async fn stated_twice(stack: &Stack) -> anyhow::Result<Vec<Violation>> {
+/// I2: a rung fires once, so it is published once; what subscribers make of it has a name and would hide a second one.
+async fn published_twice(stack: &Stack) -> anyhow::Result<Vec<Violation>> {
     use prost::Message as _;
-    let stated = "select payload from outbox where subject = $1 order by id";
-    let stated: Vec<Vec<u8>> =
-        sqlx::query_scalar(stated).bind(RungFired::SUBJECT).fetch_all(&mut connect(stack, "dispatch").await?).await?;
+    let published = "select payload from outbox where subject = $1 order by id";
+    let published: Vec<Vec<u8>> = sqlx::query_scalar(published)
+        .bind(RungFired::SUBJECT)
+        .fetch_all(&mut connect(stack, "dispatch").await?)
+        .await?;
     let (mut known, mut found) = (HashSet::new(), Vec::new());
-    for payload in stated {
+    for payload in published {
         let fired = RungFired::decode(&payload[..])?;
         if !known.insert((fired.ladder_id.clone(), fired.rung)) {
             let (whistle, assignment, rung) = (
@@ -162,7 +167,7 @@ async fn stated_twice(stack: &Stack) -> anyhow::Result<Vec<Violation>> {
     Ok(found)
 }
 
-/// I7: what was acknowledged is there: each ladder with its stop, each share that was handed in or confirmed. I1 to I3: each rung that
+/// I7: what was acknowledged is there: each ladder with its stop, each assignment that was handed in or confirmed. I1 to I3: each rung that
 /// had to happen has happened, with its card, and no other; none before its time, nor after a later one.
 async fn not_kept(found: &mut Judgement, stack: &Stack, history: &History, ladder: &Ladder) -> anyhow::Result<()> {
     let mut dispatch = connect(stack, "dispatch").await?;
@@ -175,12 +180,12 @@ async fn not_kept(found: &mut Judgement, stack: &Stack, history: &History, ladde
     let fired: Vec<(Uuid, i32, DateTime<Utc>, Option<String>)> = sqlx::query_as(fired).fetch_all(&mut dispatch).await?;
     let fired: HashMap<_, _> = fired.into_iter().map(|(ladder, rung, at, card)| ((ladder, rung), (at, card))).collect();
     for whistle in &history.whistles {
-        for share in &whistle.shares {
-            let named = format!("whistle {} (T0 {}), assignment {}", whistle.id, whistle.blown_at, share.assignment);
-            if let Some(what) = missing_of(share, ladders.get(&share.ladder)) {
+        for assignment in &whistle.assignments {
+            let named = format!("whistle {} (T0 {}), assignment {}", whistle.id, whistle.blown_at, assignment.id);
+            if let Some(what) = missing_of(assignment, ladders.get(&assignment.ladder)) {
                 found.violate("I7", format!("{named}: {what}"));
             }
-            for (what, wrong) in rungs(whistle, share, ladder, &fired) {
+            for (what, wrong) in rungs(whistle, assignment, ladder, &fired) {
                 let count = match wrong {
                     Wrong::Lost => Some(&mut found.lost),
                     Wrong::Early => Some(&mut found.early),
@@ -194,19 +199,19 @@ async fn not_kept(found: &mut Judgement, stack: &Stack, history: &History, ladde
     Ok(())
 }
 
-/// When a ladder stopped, and in what state its share is.
+/// When a ladder stopped, and in what state its assignment is.
 type Kept = (Option<DateTime<Utc>>, String);
 
-/// What of a share was acknowledged and is not there.
-fn missing_of(share: &Share, kept: Option<&Kept>) -> Option<String> {
-    let Some((stopped, state)) = kept else { return Some(format!("its ladder {} is not there", share.ladder)) };
-    if *stopped != share.stopped_at {
-        return Some(format!("stopped {stopped:?}, acknowledged as {:?}", share.stopped_at));
+/// What of an assignment was acknowledged and is not there.
+fn missing_of(assignment: &Assignment, kept: Option<&Kept>) -> Option<String> {
+    let Some((stopped, state)) = kept else { return Some(format!("its ladder {} is not there", assignment.ladder)) };
+    if *stopped != assignment.stopped_at {
+        return Some(format!("stopped {stopped:?}, acknowledged as {:?}", assignment.stopped_at));
     }
-    if share.handed_in && !["submitted", "closed", "withdrawn"].contains(&state.as_str()) {
+    if assignment.handed_in && !["submitted", "closed", "withdrawn"].contains(&state.as_str()) {
         return Some(format!("was handed in, as acknowledged, and is {state}"));
     }
-    (share.confirmed && state != "closed").then(|| format!("was confirmed, as acknowledged, and is {state}"))
+    (assignment.confirmed && state != "closed").then(|| format!("was confirmed, as acknowledged, and is {state}"))
 }
 
 /// How a rung can be wrong.
@@ -231,18 +236,18 @@ impl Wrong {
 /// When a rung fired, and its card.
 type Fired = (DateTime<Utc>, Option<String>);
 
-/// What is wrong with the rungs of a share.
+/// What is wrong with the rungs of an assignment.
 fn rungs(
     whistle: &Whistle,
-    share: &Share,
+    assignment: &Assignment,
     ladder: &Ladder,
     fired: &HashMap<(Uuid, i32), Fired>,
 ) -> Vec<(String, Wrong)> {
     let (mut wrong, mut before) = (Vec::new(), None);
     for ((rung, step), card) in (1..).zip(&ladder.steps).zip([None, Some("yellow"), Some("red"), None]) {
         let due = whistle.blown_at + step.after;
-        let happens = share.stopped_at.is_none_or(|stopped| due <= stopped);
-        match fired.get(&(share.ladder, rung)) {
+        let happens = assignment.stopped_at.is_none_or(|stopped| due <= stopped);
+        match fired.get(&(assignment.ladder, rung)) {
             None if happens => wrong.push((format!("rung {rung}, due {due}, has not fired"), Wrong::Lost)),
             Some((at, _)) if !happens => wrong.push((format!("rung {rung}, due {due}, fired at {at}"), Wrong::Unasked)),
             Some((at, _)) if *at < due => wrong.push((format!("rung {rung}, due {due}, fired at {at}"), Wrong::Early)),
@@ -275,25 +280,25 @@ async fn not_closed(stack: &Stack, history: &History) -> anyhow::Result<Vec<Viol
     let states: Vec<(Uuid, String)> =
         sqlx::query_as("select id, state from whistle where id = any($1)").bind(&ids).fetch_all(&mut dispatch).await?;
     let states: HashMap<Uuid, String> = states.into_iter().collect();
-    let heard: Vec<(Uuid, i64, String)> =
+    let received: Vec<(Uuid, i64, String)> =
         sqlx::query_as("select whistle_id, whistle_version, state from grievance where whistle_id = any($1)")
             .bind(&ids)
             .fetch_all(&mut connect(stack, "grievances").await?)
             .await?;
-    let heard: HashMap<_, _> = heard.into_iter().map(|(id, version, state)| (id, (version, state))).collect();
+    let received: HashMap<_, _> = received.into_iter().map(|(id, version, state)| (id, (version, state))).collect();
     let told = told(&mut dispatch).await?;
     for whistle in &history.whistles {
-        let (state, heard) = (states.get(&whistle.id).map(String::as_str), heard.get(&whistle.id));
+        let (state, received) = (states.get(&whistle.id).map(String::as_str), received.get(&whistle.id));
         if whistle.closed && state != Some("closed") {
-            found.push(violation("I13", whistle.id, "was confirmed by every share and is not closed"));
+            found.push(violation("I13", whistle.id, "was confirmed by every assignment and is not closed"));
         }
         if whistle.withdrawn && state != Some("withdrawn") {
             found.push(violation("I7", whistle.id, "was withdrawn, as acknowledged, and is not"));
         }
-        if told.get(&whistle.id) != heard.map(|(version, _)| version) {
+        if told.get(&whistle.id) != received.map(|(version, _)| version) {
             found.push(violation("I10", whistle.id, "is not known in the newest version that was told"));
         }
-        if state == Some("closed") && heard.is_none_or(|(_, state)| state != "closed") {
+        if state == Some("closed") && received.is_none_or(|(_, state)| state != "closed") {
             found.push(violation("I13", whistle.id, "is closed and its grievance is not"));
         }
     }
@@ -302,11 +307,11 @@ async fn not_closed(stack: &Stack, history: &History) -> anyhow::Result<Vec<Viol
 
 /// The newest version of each whistle that grievances was told of.
 async fn told(dispatch: &mut PgConnection) -> anyhow::Result<HashMap<Uuid, i64>> {
-    let stated = "select aggregate_id, subject, payload from outbox where subject = any($1)";
-    let stated: Vec<(String, String, Vec<u8>)> =
-        sqlx::query_as(stated).bind(proto::topology::subjects("dispatch", "grievances")).fetch_all(dispatch).await?;
+    let published = "select aggregate_id, subject, payload from outbox where subject = any($1)";
+    let published: Vec<(String, String, Vec<u8>)> =
+        sqlx::query_as(published).bind(proto::topology::subjects("dispatch", "grievances")).fetch_all(dispatch).await?;
     let mut told = HashMap::new();
-    for (id, subject, payload) in stated {
+    for (id, subject, payload) in published {
         let version = version(&subject, &payload)?;
         told.entry(id.parse()?).and_modify(|newest: &mut i64| *newest = version.max(*newest)).or_insert(version);
     }

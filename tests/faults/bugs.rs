@@ -27,7 +27,7 @@ pub struct Bug {
 
 /// The bugs that the judge must name.
 pub const SEEDED: &[Bug] = &[
-    // Without it a fact that comes again is applied again, which does no harm: every effect has a name, and is there already. What
+    // Without it an event that comes again is applied again, which does no harm: every effect has a name, and is there already. What
     // shows is an inbox that does not remember.
     bug("inbox-guard-off", include_str!("bugs/inbox-guard-off.patch"), "F18", "I9"),
     bug("done-before-commit", include_str!("bugs/done-before-commit.patch"), "F9", "I2"),

@@ -5,8 +5,8 @@
 //! - I1 a ladder has every rung due by its stop and no other; I2 each effect once; I3 none before its due time;
 //! - I4 none over 5 s late outside of a fault; I5 no late reminder to a unit that has answered, no late push without release;
 //! - I6 what is superseded had a reason; I7 what was acknowledged is there; I8 a repeated call has one answer and effect;
-//! - I9 every inbox holds every fact; I10 no older version over a newer; I12 no session idle in a transaction over 5 s;
-//! - I13 what is closed in every share is closed; and no process dies but those that were killed.
+//! - I9 every inbox holds every event; I10 no older version over a newer; I12 no session idle in a transaction over 5 s;
+//! - I13 what is closed in every assignment is closed; and no process dies but those that were killed.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
@@ -170,10 +170,10 @@ fn missing(found: &mut Judgement, one: &Due<'_>, all: &[Due<'_>], ladder: &Ladde
         return found.violate("I2", format!("lost: {}", one.named()));
     }
     let later = |other: &&Due<'_>| {
-        other.share.ladder == one.share.ladder && other.target == one.target && other.kind == Kind::Sms
+        other.assignment.ladder == one.assignment.ladder && other.target == one.target && other.kind == Kind::Sms
     };
     let overtaken = all.iter().filter(later).any(|other| other.rung > one.rung);
-    if one.share.stopped_at.is_none() && !overtaken {
+    if one.assignment.stopped_at.is_none() && !overtaken {
         found.violate("I6", format!("superseded without an answer or a later reminder: {}", one.named()));
     }
     if latest(one.due_at, &evidence.windows) <= one.due_at + ladder.check_after {
@@ -223,7 +223,7 @@ fn arrived(
 /// Whom a reminder or a call went to that is not whom it was for; one is for the number of a role, and for its name and number the
 /// other.
 fn elsewhere<'s>(one: &Due<'_>, seen: &[&'s Seen]) -> Option<&'s str> {
-    let phone = phone(one.share.unit, one.target);
+    let phone = phone(one.assignment.unit, one.target);
     let wrong = |seen: &&&Seen| seen.kind != Kind::Push && !seen.to.ends_with(&phone);
     seen.iter().find(wrong).map(|seen| seen.to.as_str())
 }
@@ -238,7 +238,7 @@ fn late_in_vain(
     evidence: &Evidence,
 ) {
     let late = first - one.due_at;
-    let stale = one.share.stopped_at.is_some_and(|stopped| stopped + ON_ITS_WAY < first);
+    let stale = one.assignment.stopped_at.is_some_and(|stopped| stopped + ON_ITS_WAY < first);
     if one.kind == Kind::Sms && late > ladder.check_after + ON_ITS_WAY && stale {
         found.violate("I5", format!("a late reminder to a unit that had answered left at {first}: {}", one.named()));
     }

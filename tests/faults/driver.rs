@@ -27,7 +27,7 @@ use tonic::{Code, Status};
 use uuid::Uuid;
 
 use super::calls::{ANSWER, BLOW, CONFIRM, SUBMIT, TAP, WITHDRAW, draw, until};
-use super::history::{History, Share, Whistle};
+use super::history::{Assignment, History, Whistle};
 use super::people::{MATTER, People};
 
 /// How much load.
@@ -67,7 +67,7 @@ pub struct Driver {
     pub(super) dropped: Arc<AtomicU64>,
 }
 
-/// What a unit does with its share.
+/// What a unit does with its assignment.
 #[derive(Debug, Clone, Copy)]
 enum Deed {
     Silent,
@@ -141,31 +141,31 @@ impl Driver {
         let units: Vec<Uuid> = blown.assignments.iter().map(|one| one.unit_id.parse()).collect::<Result<_, _>>()?;
         let id: Uuid = blown.whistle_id.parse()?;
         let withdrawn = rng.random_bool(0.08).then(|| self.load.hour * rng.random_range(0..16));
-        let share = |(assignment, unit): (_, &Uuid)| share(assignment, self.people.number(*unit)?, withdrawn.is_some());
-        let mut shares = blown.assignments.iter().zip(&units).map(share).collect::<anyhow::Result<Vec<_>>>()?;
+        let known = |(assignment, unit): (_, &Uuid)| known(assignment, self.people.number(*unit)?, withdrawn.is_some());
+        let mut assignments = blown.assignments.iter().zip(&units).map(known).collect::<anyhow::Result<Vec<_>>>()?;
         let mut deeds = JoinSet::new();
-        for (index, share) in shares.iter().enumerate() {
-            let (driver, share, unit, sms) = (self.clone(), share.clone(), units[index], sms.resubscribe());
+        for (index, assignment) in assignments.iter().enumerate() {
+            let (driver, assignment, unit, sms) = (self.clone(), assignment.clone(), units[index], sms.resubscribe());
             let deed = self.deed(&mut rng);
             let rng = StdRng::seed_from_u64(rng.random());
-            deeds.spawn(async move { (index, driver.act(share, unit, blown_at, deed, sms, rng).await) });
+            deeds.spawn(async move { (index, driver.act(assignment, unit, blown_at, deed, sms, rng).await) });
         }
         let mut taken_back = false;
         if let Some(after) = withdrawn {
             until(blown_at + after).await;
-            taken_back = self.withdraw(&mut rng, id, &mut shares, number).await?;
+            taken_back = self.withdraw(&mut rng, id, &mut assignments, number).await?;
         }
         let mut done = true;
         while let Some(ended) = deeds.join_next().await {
             let (index, acted) = ended?;
             let (stopped_at, finished) = acted?;
             // Who answered before the withdrawal had stopped the ladder already.
-            shares[index].stopped_at = stopped_at.or(shares[index].stopped_at);
-            shares[index].handed_in = finished;
+            assignments[index].stopped_at = stopped_at.or(assignments[index].stopped_at);
+            assignments[index].handed_in = finished;
             done &= finished;
         }
-        let closed = done && withdrawn.is_none() && self.confirm(&mut rng, &mut shares, number).await?;
-        self.history().whistles.push(Whistle { id, blown_at, shares, closed, withdrawn: taken_back });
+        let closed = done && withdrawn.is_none() && self.confirm(&mut rng, &mut assignments, number).await?;
+        self.history().whistles.push(Whistle { id, blown_at, assignments, closed, withdrawn: taken_back });
         Ok(())
     }
 
@@ -220,7 +220,7 @@ impl Driver {
     /// Acts for a unit; tells when its ladder stopped, and whether it handed in.
     async fn act(
         &self,
-        share: Share,
+        assignment: Assignment,
         unit: Uuid,
         blown_at: DateTime<Utc>,
         deed: Deed,
@@ -232,19 +232,19 @@ impl Driver {
             Deed::Silent => None,
             Deed::Answers(after) => {
                 until(blown_at + after).await;
-                self.answer(&mut rng, &who, &share).await?
+                self.answer(&mut rng, &who, &assignment).await?
             }
-            Deed::Taps => self.tap(&mut rng, &who, &share, sms).await?,
+            Deed::Taps => self.tap(&mut rng, &who, &assignment, sms).await?,
         };
         if stopped.is_none() || !rng.random_bool(0.3) {
             return Ok((stopped, false));
         }
         let submit = dispatch::SubmitAssignmentRequest {
             request_id: draw(&mut rng),
-            assignment_id: share.assignment.to_string(),
+            assignment_id: assignment.id.to_string(),
             result: "已处置".into(),
             evidence: vec![dispatch::Evidence {
-                photo_id: share.assignment.to_string(),
+                photo_id: assignment.id.to_string(),
                 place: "示例小区".into(),
                 capture_time: Some(timestamp(local::now())),
             }],
@@ -256,14 +256,19 @@ impl Driver {
         };
         match self.sure(&mut rng, &who, &submit, call, (SUBMIT, &submit.assignment_id)).await? {
             Ok(_) => Ok((stopped, true)),
-            Err(refused) => Ok((stopped.or(self.refused("SubmitAssignment", &share, &refused)), false)),
+            Err(refused) => Ok((stopped.or(self.refused("SubmitAssignment", &assignment, &refused)), false)),
         }
     }
 
-    async fn answer(&self, rng: &mut StdRng, who: &Somebody, share: &Share) -> anyhow::Result<Option<DateTime<Utc>>> {
+    async fn answer(
+        &self,
+        rng: &mut StdRng,
+        who: &Somebody,
+        assignment: &Assignment,
+    ) -> anyhow::Result<Option<DateTime<Utc>>> {
         let request = dispatch::AnswerAssignmentRequest {
             request_id: draw(rng),
-            assignment_id: share.assignment.to_string(),
+            assignment_id: assignment.id.to_string(),
             responsible_person: "王工".into(),
         };
         let client = self.whistles[rng.random_range(0..self.whistles.len())].clone();
@@ -273,7 +278,7 @@ impl Driver {
         };
         match self.sure(rng, who, &request, call, (ANSWER, &request.assignment_id)).await? {
             Ok(answered) => Ok(stop_of(&answered.update_time)),
-            Err(refused) => Ok(self.refused("AnswerAssignment", share, &refused)),
+            Err(refused) => Ok(self.refused("AnswerAssignment", assignment, &refused)),
         }
     }
 
@@ -282,11 +287,11 @@ impl Driver {
         &self,
         rng: &mut StdRng,
         who: &Somebody,
-        share: &Share,
+        assignment: &Assignment,
         mut sms: broadcast::Receiver<Seen>,
     ) -> anyhow::Result<Option<DateTime<Utc>>> {
-        let name = format!("{}/1/sms/duty", share.ladder);
-        let id = Uuid::new_v5(&share.assignment, name.as_bytes()).to_string();
+        let name = format!("{}/1/sms/duty", assignment.ladder);
+        let id = Uuid::new_v5(&assignment.id, name.as_bytes()).to_string();
         let link = async {
             loop {
                 match sms.recv().await {
@@ -297,7 +302,7 @@ impl Driver {
             }
         };
         let Ok(Some(token)) = tokio::time::timeout(Duration::from_secs(20), link).await else {
-            return self.answer(rng, who, share).await;
+            return self.answer(rng, who, assignment).await;
         };
         let request = AnswerByLinkRequest { token, responsible_person: "值班员".into() };
         let client = self.links.clone();
@@ -305,21 +310,27 @@ impl Driver {
             let mut client = client.clone();
             async move { client.answer_by_link(request).await }
         };
-        match self.sure(rng, who, &request, call, (TAP, &share.assignment.to_string())).await? {
+        match self.sure(rng, who, &request, call, (TAP, &assignment.id.to_string())).await? {
             Ok(answered) => Ok(answered.answer_time.as_ref().and_then(time)),
-            Err(refused) => Ok(self.refused("AnswerByLink", share, &refused)),
+            Err(refused) => Ok(self.refused("AnswerByLink", assignment, &refused)),
         }
     }
 
     /// Withdrawn meanwhile: the withdrawal says when. For no other reason may a unit be refused.
-    fn refused<T>(&self, call: &str, share: &Share, why: &Status) -> Option<T> {
-        if why.code() != Code::FailedPrecondition || !share.withdrawn {
-            self.history().complaints.push(format!("{call} of assignment {} was refused: {why}", share.assignment));
+    fn refused<T>(&self, call: &str, assignment: &Assignment, why: &Status) -> Option<T> {
+        if why.code() != Code::FailedPrecondition || !assignment.withdrawn {
+            self.history().complaints.push(format!("{call} of assignment {} was refused: {why}", assignment.id));
         }
         None
     }
 
-    async fn withdraw(&self, rng: &mut StdRng, id: Uuid, shares: &mut [Share], number: usize) -> anyhow::Result<bool> {
+    async fn withdraw(
+        &self,
+        rng: &mut StdRng,
+        id: Uuid,
+        assignments: &mut [Assignment],
+        number: usize,
+    ) -> anyhow::Result<bool> {
         let request = dispatch::WithdrawWhistleRequest {
             request_id: draw(rng),
             whistle_id: id.to_string(),
@@ -332,7 +343,7 @@ impl Driver {
         };
         match self.sure(rng, self.people.street(number), &request, call, (WITHDRAW, &request.whistle_id)).await? {
             Ok(withdrawn) => {
-                shares.iter_mut().for_each(|share| share.stopped_at = stop_of(&withdrawn.update_time));
+                assignments.iter_mut().for_each(|assignment| assignment.stopped_at = stop_of(&withdrawn.update_time));
                 Ok(true)
             }
             Err(refused) => {
@@ -342,30 +353,28 @@ impl Driver {
         }
     }
 
-    /// Confirms every share; says whether all of them are.
-    async fn confirm(&self, rng: &mut StdRng, shares: &mut [Share], number: usize) -> anyhow::Result<bool> {
+    /// Confirms every assignment; says whether all of them are.
+    async fn confirm(&self, rng: &mut StdRng, assignments: &mut [Assignment], number: usize) -> anyhow::Result<bool> {
         let client = self.whistles[number % self.whistles.len()].clone();
-        for share in shares.iter_mut() {
-            let request = dispatch::ConfirmAssignmentRequest {
-                request_id: draw(rng),
-                assignment_id: share.assignment.to_string(),
-            };
+        for assignment in assignments.iter_mut() {
+            let request =
+                dispatch::ConfirmAssignmentRequest { request_id: draw(rng), assignment_id: assignment.id.to_string() };
             let call = |request| {
                 let mut client = client.clone();
                 async move { client.confirm_assignment(request).await }
             };
             let confirmed =
                 self.sure(rng, self.people.street(number), &request, call, (CONFIRM, &request.assignment_id)).await?;
-            share.confirmed =
-                confirmed.map_err(|refused| self.refused::<()>("ConfirmAssignment", share, &refused)).is_ok();
+            assignment.confirmed =
+                confirmed.map_err(|refused| self.refused::<()>("ConfirmAssignment", assignment, &refused)).is_ok();
         }
-        Ok(shares.iter().all(|share| share.confirmed))
+        Ok(assignments.iter().all(|assignment| assignment.confirmed))
     }
 }
 
-fn share(assignment: &dispatch::BlownAssignment, unit: usize, withdrawn: bool) -> anyhow::Result<Share> {
-    Ok(Share {
-        assignment: assignment.assignment_id.parse()?,
+fn known(assignment: &dispatch::BlownAssignment, unit: usize, withdrawn: bool) -> anyhow::Result<Assignment> {
+    Ok(Assignment {
+        id: assignment.assignment_id.parse()?,
         ladder: assignment.ladder_id.parse()?,
         unit,
         stopped_at: None,

@@ -30,7 +30,7 @@ pub struct Call {
 
 impl Call {
     /// Whether it was done before the attempt began that was answered.
-    pub fn done_unheard(&self) -> bool {
+    pub fn done_unanswered(&self) -> bool {
         let answered = self.attempts.iter().find_map(|attempt| match attempt.outcome {
             Outcome::Ok(done) => Some((attempt.invoked, done)),
             Outcome::Fail | Outcome::Unknown => None,
@@ -69,18 +69,18 @@ pub struct Whistle {
     /// T0, from BlowWhistle's answer.
     pub blown_at: DateTime<Utc>,
     /// One for each unit.
-    pub shares: Vec<Share>,
-    /// Every share was handed in and confirmed, as acknowledged.
+    pub assignments: Vec<Assignment>,
+    /// Every assignment was handed in and confirmed, as acknowledged.
     pub closed: bool,
     /// It was withdrawn, as acknowledged.
     pub withdrawn: bool,
 }
 
-/// A unit's share.
+/// A unit's assignment.
 #[derive(Debug, Clone)]
-pub struct Share {
+pub struct Assignment {
     /// Its id.
-    pub assignment: Uuid,
+    pub id: Uuid,
     /// Its answer ladder.
     pub ladder: Uuid,
     /// Its unit's number among the people.

@@ -1,4 +1,4 @@
-//! A TCP proxy for one hop, which can be cut, made deaf in one or both directions, or slow, and turned to another address.
+//! A TCP proxy for one hop, which can be cut, blocked in one or both directions, or slow, and turned to another address.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -95,7 +95,7 @@ async fn pump(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     mut link: watch::Receiver<Link>,
-    deaf: &[Link],
+    blocked: &[Link],
 ) -> std::io::Result<()> {
     let mut buffer = vec![0; 64 * 1024];
     loop {
@@ -107,7 +107,7 @@ async fn pump(
             local::pause(Duration::from_millis(50)).await;
         }
         // What was on its way stays there until the link is good again.
-        if link.wait_for(|link| !deaf.contains(link)).await.is_err() {
+        if link.wait_for(|link| !blocked.contains(link)).await.is_err() {
             return Ok(());
         }
         to.write_all(&buffer[..read]).await?;

@@ -163,7 +163,7 @@ async fn judged(fault: &Fault, plan: &Plan, rig: &mut Rig) -> anyhow::Result<Row
     found.violations.extend(idle.await?);
     found.violations.extend(after::ended_idle(&rig.stack, &rig.windows).await?);
     found.violations.extend(died(&rig.stack));
-    found.violations.extend(deaf(&rig.stack).await?);
+    found.violations.extend(unanswering(&rig.stack).await?);
     let rungs = after::rung_lateness(&rig.stack, &rig.windows).await?;
     Ok(row(fault, plan.seed, history.whistles.len(), &struck, &found, &rungs))
 }
@@ -200,7 +200,7 @@ fn died(stack: &Stack) -> Vec<Violation> {
 
 /// I12: every process answers by itself, out of its database, once all has healed, more calls at once than a pool has connections; one
 /// that dies of its own fail point is away for a moment.
-async fn deaf(stack: &Stack) -> anyhow::Result<Vec<Violation>> {
+async fn unanswering(stack: &Stack) -> anyhow::Result<Vec<Violation>> {
     let ops = Somebody::new(&stack.issuer, "ops", "ops", None, None)?;
     let mut found = Vec::new();
     for replica in &stack.replicas {
@@ -316,8 +316,8 @@ async fn settled(stack: &Stack) -> anyhow::Result<bool> {
             return Ok(false);
         }
     }
-    // What was stated a moment ago may not have been heard yet.
-    after::heard(stack).await
+    // What was published a moment ago may not have arrived yet.
+    after::delivered(stack).await
 }
 
 /// I12: looks once a second for a session of ours that has been idle inside a transaction for longer than Postgres lets it: five

@@ -110,7 +110,7 @@ fn what_lies_outside_ones_area_or_unit_is_not_found() {
         }
         let answer = dispatch::AnswerAssignmentRequest {
             request_id: request_id(),
-            assignment_id: blown.shares[0].assignment.to_string(),
+            assignment_id: blown.assignments[0].id.to_string(),
             responsible_person: "外人".into(),
         };
         let other = somebody(stack, "unit", None, Some(Uuid::now_v7()));
@@ -128,7 +128,7 @@ fn a_step_out_of_order_is_refused_saying_the_state() {
         play.enter(&matter).await.unwrap();
         let blown = play.blow(&matter, 0).await.unwrap();
         let street = somebody(stack, "street", Some("150302004"), None);
-        let assignment_id = blown.shares[0].assignment.to_string();
+        let assignment_id = blown.assignments[0].id.to_string();
         let request = dispatch::ConfirmAssignmentRequest { request_id: request_id(), assignment_id };
         let status = whistles(stack).confirm_assignment(street.request(request)).await.unwrap_err();
         assert_eq!(status.code(), Code::FailedPrecondition);

@@ -28,7 +28,7 @@ fn a_drill_is_recorded_to_the_last_rung_and_nothing_is_sent() {
         let matter = heating();
         play.enter(&matter).await.unwrap();
         let blown = play.blow(&matter, drill).await.unwrap();
-        let assignment_id = blown.shares[0].assignment.to_string();
+        let assignment_id = blown.assignments[0].id.to_string();
         let cased = || async {
             let mut cases = CaseServiceClient::new(channel(stack, "oversight").unwrap());
             let request = ListCasesRequest { state: CaseState::Drill.into(), ..ListCasesRequest::default() };

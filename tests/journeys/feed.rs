@@ -132,7 +132,7 @@ fn a_watcher_that_goes_on_from_its_cursor_misses_nothing_though_who_served_it_wa
         let second = play.blow(&matter, 0).await.unwrap();
         let mut stream = watch(&stack, &street, &cursor).await;
         assert!(until(&mut stream, &second.whistle.whistle_id, kind).await.is_some());
-        play.answer(&matter.units[0], second.shares[0].assignment).await.unwrap();
+        play.answer(&matter.units[0], second.assignments[0].id).await.unwrap();
         let live = until(&mut stream, &second.whistle.whistle_id, "haiqu.dispatch.assignment.answered.v1").await;
         assert!(live.is_some(), "what happens later comes as it happens");
         stack.stop().await;

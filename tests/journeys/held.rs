@@ -41,7 +41,7 @@ fn a_restored_dispatch_lets_nothing_leave_until_it_is_released() {
         let list = ops.call(list, async |request| hold.clone().list_held_effects(request).await).await.unwrap();
         let waiting: Vec<_> = list.effects.iter().map(|effect| (effect.kind(), effect.target())).collect();
         assert_eq!((waiting, list.total_size), (vec![(EffectKind::Sms, TargetRole::Duty)], 1));
-        assert_eq!(list.effects[0].assignment_id, blown.shares[0].assignment.to_string());
+        assert_eq!(list.effects[0].assignment_id, blown.assignments[0].id.to_string());
         let seen = || stack.ledger.read().unwrap().iter().any(|seen| seen.id == list.effects[0].effect_id);
         // Notifications has taken the reminder up, and dispatch told it to wait.
         let tried = || async {

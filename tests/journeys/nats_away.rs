@@ -14,11 +14,11 @@ async fn ids(stack: &Stack, service: &str, query: &'static str, subject: &str, c
     sqlx::query_scalar(query).bind(subject).bind(consumer).fetch_all(&mut connection).await.unwrap()
 }
 
-/// Whether the consumer's inbox holds everything that was stated on the subject.
-async fn heard(stack: &Stack, publisher: &str, subject: &str, consumer: &str) -> bool {
-    let stated = "select event_id from outbox where subject = $1 and $2 <> '' order by event_id";
+/// Whether the consumer's inbox holds every event of the subject.
+async fn delivered(stack: &Stack, publisher: &str, subject: &str, consumer: &str) -> bool {
+    let published = "select event_id from outbox where subject = $1 and $2 <> '' order by event_id";
     let inbox = "select event_id from inbox where subject = $1 and consumer = $2 and state = 'done' order by event_id";
-    ids(stack, publisher, stated, subject, consumer).await == ids(stack, consumer, inbox, subject, consumer).await
+    ids(stack, publisher, published, subject, consumer).await == ids(stack, consumer, inbox, subject, consumer).await
 }
 
 #[test]
@@ -30,8 +30,8 @@ fn the_main_job_comes_through_with_nats_at_a_closed_port() {
         assert!(play(&stack, Duration::from_secs(1), None, &Screen::Nobody).await.unwrap());
         for topic in TOPOLOGY {
             for consumer in topic.consumers {
-                let what = format!("{consumer} has heard every {}", topic.subject);
-                eventually(&what, || heard(&stack, topic.publisher(), topic.subject, consumer)).await;
+                let what = format!("{consumer} has received every {}", topic.subject);
+                eventually(&what, || delivered(&stack, topic.publisher(), topic.subject, consumer)).await;
             }
         }
         assert_no_connection(&stack, "dispatch", &["notifications", "oversight"]).await;

@@ -154,8 +154,8 @@ pub async fn play(stack: &Stack, hour: Duration, kill: Option<Kill>, screen: &Sc
     let real = answered(stack, &play, (policy, &rungs), &smoke_duct(), &mut seen, screen).await?;
     screen.title("二、虚构事项：示例供热公司无人应哨，逐级升级至阳光+");
     let invented = silent(&play, (policy, &rungs), &heating(), &mut seen, screen).await?;
-    let shares: Vec<_> = real.shares.iter().chain(&invented.shares).cloned().collect();
-    let expected = expected(&shares, &rungs);
+    let assignments: Vec<_> = real.assignments.iter().chain(&invented.assignments).cloned().collect();
+    let expected = expected(&assignments, &rungs);
     // What a killed process held is taken up again within its lease of 4 s: a double shows by then.
     let linger = Duration::from_millis(if kill.is_some() { 4500 } else { 300 });
     settled(stack, &expected, linger).await?;
@@ -213,20 +213,21 @@ async fn answered(
     screen.say(&format!("网格员上传照片：{}", matter.text));
     let mut blown = play.blow(matter, policy).await?;
     screen.blown(matter, &blown);
-    let (all, mut received) = (expected(&blown.shares, rungs), Vec::new());
-    while blown.shares.iter().any(|share| share.answered_at.is_none()) {
+    let (all, mut received) = (expected(&blown.assignments, rungs), Vec::new());
+    while blown.assignments.iter().any(|assignment| assignment.answered_at.is_none()) {
         let one = next(seen).await?;
         screen.seen(&one, &all);
         received.push(one.id.clone());
         if one.kind == Kind::Answer
-            && let Some(share) = blown.shares.iter_mut().find(|share| share.assignment.to_string() == one.id)
+            && let Some(assignment) =
+                blown.assignments.iter_mut().find(|assignment| assignment.id.to_string() == one.id)
         {
-            share.answered_at = one.answered_at;
+            assignment.answered_at = one.answered_at;
         }
     }
     finish(play, matter, &blown, screen).await?;
     // An answer that came late leaves rungs that were due before it; they may still be on their way.
-    let due = expected(&blown.shares, rungs).into_iter().filter(|one| !received.contains(&one.id));
+    let due = expected(&blown.assignments, rungs).into_iter().filter(|one| !received.contains(&one.id));
     show(&due.collect::<Vec<_>>(), seen, screen).await?;
     Ok(blown)
 }
@@ -254,9 +255,9 @@ async fn silent(
     screen.say(&format!("居民反映：{}", matter.text));
     let mut blown = play.blow(matter, policy).await?;
     screen.blown(matter, &blown);
-    show(&expected(&blown.shares, rungs), seen, screen).await?;
-    for (unit, share) in matter.units.iter().zip(&mut blown.shares) {
-        share.answered_at = Some(play.answer(unit, share.assignment).await?);
+    show(&expected(&blown.assignments, rungs), seen, screen).await?;
+    for (unit, assignment) in matter.units.iter().zip(&mut blown.assignments) {
+        assignment.answered_at = Some(play.answer(unit, assignment.id).await?);
         screen.say(&format!("{}应哨", unit.name));
     }
     finish(play, matter, &blown, screen).await?;
@@ -264,10 +265,10 @@ async fn silent(
 }
 
 async fn finish(play: &Play<'_>, matter: &Matter, blown: &Blown, screen: &Screen) -> anyhow::Result<()> {
-    for share in &blown.shares {
-        let unit = matter.units.iter().find(|unit| unit.name == share.unit).context("unknown unit")?;
-        play.submit(unit, share.assignment, matter).await?;
-        screen.say(&format!("{}交卷，附现场照片", share.unit));
+    for assignment in &blown.assignments {
+        let unit = matter.units.iter().find(|unit| unit.name == assignment.unit).context("unknown unit")?;
+        play.submit(unit, assignment.id, matter).await?;
+        screen.say(&format!("{}交卷，附现场照片", assignment.unit));
     }
     play.grade(blown).await?;
     screen.say("居民评卷：解决，满意");
@@ -315,7 +316,7 @@ impl Screen {
     fn blown(&self, matter: &Matter, blown: &Blown) {
         let names: Vec<_> = matter.units.iter().map(|unit| unit.name).collect();
         let text = format!("街道三审后吹哨：“{}” → {}", matter.title, names.join("、"));
-        let at = blown.shares.first().map_or_else(crate::now, |share| share.blown_at);
+        let at = blown.assignments.first().map_or_else(crate::now, |assignment| assignment.blown_at);
         let program = json!({ "at": at, "step": text, "whistle_id": blown.whistle.whistle_id });
         self.line(&format!("{}           {text}", clock(at)), &program);
     }

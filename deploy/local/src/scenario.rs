@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use crate::people::{COMMUNITY, STREET, Somebody, channel, request_id};
 use crate::stack::Stack;
-use crate::verdict::{self, Share};
+use crate::verdict::{self, Assignment};
 
 /// A small picture: what matters is that it is one.
 pub const PHOTO: &[u8] = include_bytes!("photo.png");
@@ -77,8 +77,8 @@ pub struct Blown {
     pub resident: String,
     /// As dispatch answered.
     pub whistle: dispatch::BlowWhistleResponse,
-    /// What the driver knows of each unit's share.
-    pub shares: Vec<Share>,
+    /// What the driver knows of each unit's assignment.
+    pub assignments: Vec<Assignment>,
 }
 
 /// The real case: 康乐社区's smoke duct.
@@ -103,7 +103,7 @@ pub fn heating() -> Matter {
     }
 }
 
-/// A phone number that nobody else of this program has: two units with one phone would share its answers.
+/// A phone number that nobody else of this program has: two units with one phone would have one answer.
 fn number() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     format!("138{:08}", NEXT.fetch_add(1, Ordering::Relaxed))
@@ -272,8 +272,8 @@ impl<'s> Play<'s> {
         if !whistle.missing_contacts.is_empty() {
             bail!("the directory lacks {:?}", whistle.missing_contacts);
         }
-        let shares = shares(&whistle, matter)?;
-        Ok(Blown { grievance, resident, whistle, shares })
+        let assignments = assignments(&whistle, matter)?;
+        Ok(Blown { grievance, resident, whistle, assignments })
     }
 
     /// The unit answers through its own system. Returns when that was recorded.
@@ -321,10 +321,10 @@ impl<'s> Play<'s> {
         Ok(())
     }
 
-    /// The street confirms every share; whistle and grievance close.
+    /// The street confirms every assignment; whistle and grievance close.
     pub async fn confirm(&self, blown: &Blown) -> anyhow::Result<()> {
-        for share in &blown.shares {
-            let (request_id, assignment_id) = (request_id(), share.assignment.to_string());
+        for assignment in &blown.assignments {
+            let (request_id, assignment_id) = (request_id(), assignment.id.to_string());
             let request = dispatch::ConfirmAssignmentRequest { request_id, assignment_id };
             let confirm = |request| async { self.whistles.clone().confirm_assignment(request).await };
             self.street.call(request, confirm).await?;
@@ -349,19 +349,19 @@ impl<'s> Play<'s> {
     }
 }
 
-fn shares(whistle: &dispatch::BlowWhistleResponse, matter: &Matter) -> anyhow::Result<Vec<Share>> {
+fn assignments(whistle: &dispatch::BlowWhistleResponse, matter: &Matter) -> anyhow::Result<Vec<Assignment>> {
     let blown_at = whistle.blow_time.as_ref().and_then(time).context("no T0")?;
-    let share = |assignment: &dispatch::BlownAssignment| {
+    let known = |assignment: &dispatch::BlownAssignment| {
         let unit = matter.units.iter().find(|unit| unit.id.to_string() == assignment.unit_id);
-        Ok(Share {
+        Ok(Assignment {
             unit: unit.context("a unit that was not called")?.name.into(),
-            assignment: assignment.assignment_id.parse()?,
+            id: assignment.assignment_id.parse()?,
             ladder: assignment.ladder_id.parse()?,
             blown_at,
             answered_at: None,
         })
     };
-    whistle.assignments.iter().map(share).collect()
+    whistle.assignments.iter().map(known).collect()
 }
 
 /// An instant from the wire; none when it is out of range.

@@ -32,7 +32,7 @@ pub struct Seen {
     pub to: String,
     /// What it says.
     pub text: String,
-    /// What the services said in return, where that is the fact: the time of an answer.
+    /// What the services said in return, where that is what counts: the time of an answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answered_at: Option<DateTime<Utc>>,
 }

@@ -33,13 +33,13 @@ pub fn ladder(hour: TimeDelta) -> [Step; 4] {
     ]
 }
 
-/// One unit's share of a whistle, as the driver knows it.
+/// A unit's assignment, as the driver knows it.
 #[derive(Debug, Clone)]
-pub struct Share {
+pub struct Assignment {
     /// What people call the unit.
     pub unit: String,
     /// Its id.
-    pub assignment: Uuid,
+    pub id: Uuid,
     /// Its answer ladder.
     pub ladder: Uuid,
     /// When the whistle blew.
@@ -94,19 +94,24 @@ impl std::fmt::Display for Violation {
     }
 }
 
-/// Everything that must leave the house for these shares: the rungs with `due_at <= answered_at`.
-pub fn expected(shares: &[Share], ladder: &[Step]) -> Vec<Expected> {
+/// Everything that must leave the house for these assignments: the rungs with `due_at <= answered_at`.
+pub fn expected(assignments: &[Assignment], ladder: &[Step]) -> Vec<Expected> {
     let mut all = Vec::new();
-    for share in shares {
+    for assignment in assignments {
         for (number, step) in (1..).zip(ladder) {
-            let due_at = share.blown_at + step.after;
-            if share.answered_at.is_some_and(|answered| due_at > answered) {
+            let due_at = assignment.blown_at + step.after;
+            if assignment.answered_at.is_some_and(|answered| due_at > answered) {
                 continue;
             }
             let mut add = |kind, word: &str, target: &str| {
-                let name = format!("{}/{number}/{word}/{target}", share.ladder);
-                let id = Uuid::new_v5(&share.assignment, name.as_bytes()).to_string();
-                all.push(Expected { id, kind, due_at, what: format!("{} 第{number}级 {word} {target}", share.unit) });
+                let name = format!("{}/{number}/{word}/{target}", assignment.ladder);
+                let id = Uuid::new_v5(&assignment.id, name.as_bytes()).to_string();
+                all.push(Expected {
+                    id,
+                    kind,
+                    due_at,
+                    what: format!("{} 第{number}级 {word} {target}", assignment.unit),
+                });
             };
             step.sms.iter().for_each(|target| add(Kind::Sms, "sms", target));
             step.call.iter().for_each(|target| add(Kind::Call, "call", target));
@@ -156,14 +161,14 @@ mod tests {
     use super::*;
 
     fn logs() -> (Vec<Expected>, Vec<Seen>) {
-        let share = |number: u128, answered: Option<i64>| Share {
+        let assignment = |number: u128, answered: Option<i64>| Assignment {
             unit: format!("单位{number}"),
-            assignment: Uuid::from_u128(number),
+            id: Uuid::from_u128(number),
             ladder: Uuid::from_u128(number + 100),
             blown_at: DateTime::UNIX_EPOCH,
             answered_at: answered.map(|second| DateTime::UNIX_EPOCH + TimeDelta::seconds(second)),
         };
-        let expected = expected(&[share(1, Some(1)), share(2, None)], &ladder(TimeDelta::seconds(2)));
+        let expected = expected(&[assignment(1, Some(1)), assignment(2, None)], &ladder(TimeDelta::seconds(2)));
         let seen = |one: &Expected| Seen {
             at: one.due_at + TimeDelta::milliseconds(7),
             kind: one.kind,
@@ -223,9 +228,9 @@ mod tests {
     #[test]
     fn logs_with_a_line_that_nothing_asked_for_are_refused() {
         let (expected, mut received) = logs();
-        let mut stranger = received[0].clone();
-        stranger.id = Uuid::max().to_string();
-        received.push(stranger);
+        let mut other = received[0].clone();
+        other.id = Uuid::max().to_string();
+        received.push(other);
         let violations = verdict(&expected, &received).unwrap_err();
         assert!(matches!(violations.as_slice(), [Violation::Unexpected(_)]));
     }

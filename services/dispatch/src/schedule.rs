@@ -2,7 +2,7 @@
 //! own commits, and looks once a second for what other replicas created. A batch that fails is halved down to the one
 //! assignment that is poisoned; that one is set aside for a while, loudly, and holds up nobody.
 //!
-//! Every replica runs it. The one that is first to what is due goes on being on time; one that keeps coming second stands back a
+//! Every replica runs it. The one that is first to what is due goes on being on time; one that keeps coming second waits a
 //! little, so that it takes no processor from the first at the very moment that counts, and is the first again when it then finds
 //! something left to do.
 
@@ -27,7 +27,7 @@ use crate::store::ladder;
 const POLL: Duration = Duration::from_secs(1);
 /// A due assignment that somebody else holds is tried again after this time.
 const LOCKED: Duration = Duration::from_millis(10);
-/// At so many times in a row a loop comes second before it stands back: a rung may also be gone because its unit answered.
+/// At so many times in a row a loop comes second before it waits: a rung may also be gone because its unit answered.
 const TIMES_SECOND: u32 = 3;
 /// And by this much.
 const STANDS_BACK_BY: TimeDelta = TimeDelta::milliseconds(20);

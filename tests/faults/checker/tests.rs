@@ -1,6 +1,6 @@
 //! Histories made by hand, true ones and each with one thing wrong.
 
-use super::super::history::{Share, Whistle};
+use super::super::history::{Assignment, Whistle};
 use super::*;
 
 fn ladder() -> Ladder {
@@ -13,8 +13,8 @@ fn ladder() -> Ladder {
 
 fn history(stopped: Option<TimeDelta>) -> History {
     let stopped_at = stopped.map(|after| DateTime::UNIX_EPOCH + after);
-    let share = Share {
-        assignment: Uuid::from_u128(1),
+    let assignment = Assignment {
+        id: Uuid::from_u128(1),
         ladder: Uuid::from_u128(2),
         unit: 7,
         stopped_at,
@@ -25,7 +25,7 @@ fn history(stopped: Option<TimeDelta>) -> History {
     let whistle = Whistle {
         id: Uuid::from_u128(3),
         blown_at: DateTime::UNIX_EPOCH,
-        shares: vec![share],
+        assignments: vec![assignment],
         closed: false,
         withdrawn: false,
     };

@@ -1,4 +1,4 @@
-//! F23: what a stranger can do to a server with HTTP/2 alone.
+//! F23: what anybody can do to a server with HTTP/2 alone.
 
 use std::time::Duration;
 

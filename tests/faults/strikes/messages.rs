@@ -13,8 +13,8 @@ use sqlx::{Connection as _, PgConnection};
 
 use super::{Field, Struck};
 
-/// Services that hear dispatch; each has a durable consumer of its name.
-const HEARERS: [&str; 3] = ["notifications", "oversight", "grievances"];
+/// Services that subscribe to dispatch; each has a durable consumer of its name.
+const SUBSCRIBERS: [&str; 3] = ["notifications", "oversight", "grievances"];
 
 /// F4: the store is gone, with what nobody had consumed yet.
 pub fn store_deleted<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Struck>> {
@@ -30,7 +30,7 @@ pub fn store_deleted<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Resu
         nats.start().await?;
         sleep_hearers(field, "CONT").await;
         field.window(from);
-        Ok(Struck { count: waiting, what: "rungs not heard of" })
+        Ok(Struck { count: waiting, what: "rungs not received" })
     })
 }
 
@@ -38,25 +38,25 @@ pub fn store_deleted<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Resu
 pub fn store_rolled_back<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Struck>> {
     Box::pin(async move {
         field.wait(6.0).await;
-        let before = facts(field).await?;
+        let before = newest(field).await?;
         let nats = field.nats()?;
         let older = nats.data.with_extension("older");
         signal("STOP", nats.process.pid).await;
         copy(&nats.data, &older).await?;
         signal("CONT", nats.process.pid).await;
         field.wait(8.0).await;
-        let (from, after) = (local::now(), facts(field).await?);
+        let (from, after) = (local::now(), newest(field).await?);
         let nats = field.nats()?;
         nats.kill().await?;
         std::fs::remove_dir_all(&nats.data)?;
         std::fs::rename(&older, &nats.data)?;
         nats.start().await?;
         field.window(from);
-        Ok(Struck { count: after.abs_diff(before), what: "facts rolled back" })
+        Ok(Struck { count: after.abs_diff(before), what: "events rolled back" })
     })
 }
 
-/// F18: everything that was heard comes again, out of order, as new messages.
+/// F18: every event comes again, out of order, as new messages.
 pub fn injected_again<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Struck>> {
     Box::pin(async move {
         let client = async_nats::connect(&field.rig.stack.servers.nats_url).await?;
@@ -86,7 +86,7 @@ pub fn injected_again<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Res
             }
             client.flush().await?;
         }
-        Ok(Struck { count: injected, what: "facts injected" })
+        Ok(Struck { count: injected, what: "events injected" })
     })
 }
 
@@ -99,14 +99,14 @@ pub fn consumers_gone<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Res
         field.wait(4.0).await;
         while began.elapsed() + Duration::from_secs(30) < field.span {
             let from = local::now();
-            for consumer in HEARERS {
+            for consumer in SUBSCRIBERS {
                 let stream = context.get_stream("HAIQU").await?;
                 hit += u64::from(stream.delete_consumer(consumer).await.is_ok_and(|deleted| deleted.success));
             }
             field.window(from);
             field.wait(6.5).await;
             let from = local::now();
-            for consumer in HEARERS {
+            for consumer in SUBSCRIBERS {
                 let stream = context.get_stream("HAIQU").await?;
                 let paused = stream.pause_consumer(consumer, local::now() + TimeDelta::seconds(6)).await;
                 hit += u64::from(paused.is_ok_and(|paused| paused.paused));
@@ -115,7 +115,7 @@ pub fn consumers_gone<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Res
             field.window(from);
             field.wait(6.5).await;
             let from = local::now();
-            for consumer in HEARERS {
+            for consumer in SUBSCRIBERS {
                 hit += starve(&context, consumer).await?;
             }
             field.window(from);
@@ -138,7 +138,7 @@ async fn starve(context: &jetstream::Context, name: &str) -> anyhow::Result<u64>
     Ok(taken)
 }
 
-/// The sequence number of the newest fact in JetStream's store; 0 when the store is not there.
+/// The sequence number of the newest event in JetStream's store; 0 when the store is not there.
 pub async fn stored(field: &Field<'_>) -> anyhow::Result<u64> {
     let context = jetstream::new(async_nats::connect(&field.rig.stack.servers.nats_url).await?);
     let Ok(stream) = context.get_stream("HAIQU").await else { return Ok(0) };
@@ -146,27 +146,27 @@ pub async fn stored(field: &Field<'_>) -> anyhow::Result<u64> {
 }
 
 async fn sleep_hearers(field: &Field<'_>, name: &str) {
-    for service in HEARERS {
+    for service in SUBSCRIBERS {
         for replica in field.rig.of(service) {
             signal(name, replica.pid()).await;
         }
     }
 }
 
-/// Rungs in dispatch's log that notifications has not heard of.
+/// Rungs in dispatch's log that notifications has not received.
 async fn unconsumed(field: &Field<'_>) -> anyhow::Result<u64> {
     let databases = &field.rig.stack.databases;
     let count = async |service: &str, query: &'static str| -> anyhow::Result<i64> {
         let mut connection = PgConnection::connect(&databases[service]).await?;
         Ok(sqlx::query_scalar(query).fetch_one(&mut connection).await?)
     };
-    let stated = "select count(*) from outbox where subject = 'haiqu.dispatch.rung.fired.v1'";
-    let heard = "select count(*) from inbox where subject = 'haiqu.dispatch.rung.fired.v1'";
-    let lacking = count("dispatch", stated).await? - count("notifications", heard).await?;
+    let published = "select count(*) from outbox where subject = 'haiqu.dispatch.rung.fired.v1'";
+    let received = "select count(*) from inbox where subject = 'haiqu.dispatch.rung.fired.v1'";
+    let lacking = count("dispatch", published).await? - count("notifications", received).await?;
     Ok(u64::try_from(lacking).unwrap_or_default())
 }
 
-async fn facts(field: &Field<'_>) -> anyhow::Result<u64> {
+async fn newest(field: &Field<'_>) -> anyhow::Result<u64> {
     let mut connection = PgConnection::connect(&field.rig.stack.databases["dispatch"]).await?;
     let position: i64 = sqlx::query_scalar("select position from log_head").fetch_one(&mut connection).await?;
     Ok(position.unsigned_abs())

@@ -81,7 +81,7 @@ pub fn kill_all<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<St
 }
 
 /// F11: a process of each acting service, then NATS, then Postgres, sleeps for longer than any lease or limit; one service for over a
-/// minute. Its other replica does the work meanwhile: the sleep of a service excuses nothing once what it had in hand is free.
+/// minute. Its other replica does the work meanwhile: the sleep of a service excuses nothing once what it had under lease is free.
 pub fn paused<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Struck>> {
     Box::pin(async move {
         let mut fell_due = 0;
@@ -136,7 +136,7 @@ pub fn storm<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Struc
     Box::pin(async move {
         local::pause(field.span).await;
         anyhow::ensure!(field.driver.dropped() > 0, "no client has dropped a call");
-        let unheard = field.driver.history().calls.iter().filter(|call| call.done_unheard()).count();
-        Ok(Struck { count: unheard as u64, what: "calls done whose clients had gone" })
+        let unanswered = field.driver.history().calls.iter().filter(|call| call.done_unanswered()).count();
+        Ok(Struck { count: unanswered as u64, what: "calls done whose clients had gone" })
     })
 }

@@ -62,7 +62,7 @@ pub fn nats_power_cut<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Res
         field.window(from);
         // At least so many: some have come again since.
         let lost = stored.saturating_sub(super::messages::stored(field).await?);
-        Ok(Struck { count: lost, what: "facts that the cut took" })
+        Ok(Struck { count: lost, what: "events that the cut took" })
     })
 }
 
@@ -167,8 +167,8 @@ pub fn nats_disk_full<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Res
     })
 }
 
-/// Whether JetStream stores something; nobody hears this subject.
-#[expect(clippy::disallowed_methods, reason = "a probe from outside states no fact")]
+/// Whether JetStream stores something; nobody subscribes to this subject.
+#[expect(clippy::disallowed_methods, reason = "a probe from outside publishes no event")]
 async fn takes_facts(url: &str) -> bool {
     let stored = async {
         let context = async_nats::jetstream::new(async_nats::connect(url).await?);

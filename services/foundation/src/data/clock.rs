@@ -2,8 +2,8 @@
 //!
 //! A clock that jumps would fire every ladder at once, or stop them all, and write times that nobody can take back. So each process
 //! keeps an eye on it: between two readings Postgres's clock must have gone on by as much as the host's steady one. Where it has not,
-//! every reading fails (commands are refused and may be repeated, rungs wait), and ops is alarmed; until ops, having looked, says
-//! that the clock is right, whatever it shows by then.
+//! every reading fails (commands are refused and may be repeated, rungs wait), and ops is alarmed; until ops, having looked,
+//! confirms the clock (HoldService.ConfirmClock), whatever it shows by then.
 //!
 //! A host that stood still (a virtual machine that is moved, or saved) sees the same, and is alone with it: any process that saw the
 //! clock go steadily all the while lifts the doubt by itself.
@@ -84,7 +84,7 @@ fn jump(from: Reading, to: Reading) -> Option<TimeDelta> {
 
 /// The clock is not to be believed now.
 #[derive(Debug, thiserror::Error)]
-#[error("Postgres's clock has jumped: nothing is done by it until ops says that it is right (HoldService)")]
+#[error("Postgres's clock has jumped: nothing is done by it until ops confirms it (HoldService.ConfirmClock)")]
 struct Jumped;
 
 fn not_believed() -> sqlx::Error {
@@ -149,7 +149,7 @@ async fn look(db: &Db) -> sqlx::Result<()> {
         Seen::Jump { by, from } => {
             tracing::error!(
                 by_ms = by.num_milliseconds(),
-                "Postgres's clock has jumped: rungs wait until ops says that it is right"
+                "Postgres's clock has jumped: rungs wait until ops confirms it"
             );
             sqlx::query!(
                 "update log_head set clock_doubted_at = clock_timestamp(), clock_right_until = $1

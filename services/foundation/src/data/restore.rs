@@ -2,7 +2,7 @@
 //!
 //! Every connection is looked at before it is first used, so nobody reads or decides on a copy unnoticed. Where the server,
 //! its timeline or the database is another than the log was kept on, the log gets a new identity (positions that subscribers
-//! hold may name other facts now), and the service is *held*: everything goes on, rungs fire, but nothing leaves the house
+//! hold may name other events now), and the service is *held*: everything goes on, rungs fire, but nothing leaves the house
 //! for SMS, phone or 阳光+ until ops, seeing what would leave, releases it.
 //!
 //! A failover to a synchronous standby is no restore: a process that lived through it remembers how far the log had come,

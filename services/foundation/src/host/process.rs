@@ -202,7 +202,7 @@ async fn listen(address: SocketAddr) -> anyhow::Result<tokio::net::TcpListener> 
 async fn stop_signal() {
     let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
-        tracing::error!("signals cannot be heard; only a kill ends this process");
+        tracing::error!("signals cannot be received; only a kill ends this process");
         return std::future::pending().await;
     };
     tokio::select! {

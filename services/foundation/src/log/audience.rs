@@ -8,7 +8,7 @@ use crate::base::scope::Reach;
 /// Between two audiences where they are one text; no id and no code has it.
 pub(super) const BETWEEN: &str = "\u{1f}";
 
-/// Of one event. Name those before and after the change: who loses a thing hears of it too.
+/// Of one event. Name those before and after the change: who loses a thing learns of it too.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Audiences(Vec<String>);
 

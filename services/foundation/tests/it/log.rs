@@ -25,7 +25,7 @@ async fn numbered(db: &Db) -> Vec<(i64, i64)> {
         .unwrap()
 }
 
-/// A log with three facts, numbered.
+/// A log with three events, numbered.
 async fn with_three() -> Db {
     let db = super::database().await;
     let mut tx = db.begin().await.unwrap();

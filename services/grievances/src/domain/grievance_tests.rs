@@ -120,6 +120,6 @@ fn a_whistle_over_a_grievance_that_is_not_reviewed_or_lies_elsewhere_is_not_beli
     assert_eq!(progress(&fresh(), whistle, State::Whistled), Err(Refusal::State(State::Raised)));
     let elsewhere = Progress { area: "150302005".into(), matter: None, whistle, state: State::Closed };
     let reviewed = Grievance { state: State::Reviewed, ..fresh() };
-    let heard = decide(Some(&reviewed), Command::Progress(reviewed.id, elsewhere), &by("street"), NOW);
-    assert_eq!(heard, Err(Refusal::OtherArea));
+    let moved = decide(Some(&reviewed), Command::Progress(reviewed.id, elsewhere), &by("street"), NOW);
+    assert_eq!(moved, Err(Refusal::OtherArea));
 }

@@ -159,11 +159,11 @@ fn another_streets_grievance_is_not_there_to_be_reviewed_and_another_residents_n
         let street = caller("ReviewGrievance", "street", "150302005").await;
         let refused = done(&db, &street, Command::Review(id, Recorded::Duty(vec![Uuid::max()]))).await;
         assert!(matches!(refused, Err(Error::NotFound(_))), "{refused:?}");
-        let mut stranger = person("resident", Some(AREA), None);
-        stranger.sub = "stranger".into();
-        let stranger = testing::context("/haiqu.grievances.v1.GrievanceService/GradeGrievance", &stranger).await;
+        let mut other = person("resident", Some(AREA), None);
+        other.sub = "another".into();
+        let other = testing::context("/haiqu.grievances.v1.GrievanceService/GradeGrievance", &other).await;
         let grade = Grade { outcome: Outcome::Solved, satisfaction: Satisfaction::Satisfied, remark: String::new() };
-        let refused = done(&db, &stranger, Command::Grade(id, grade)).await;
+        let refused = done(&db, &other, Command::Grade(id, grade)).await;
         assert!(matches!(refused, Err(Error::NotFound(_))), "{refused:?}");
     });
 }
