@@ -75,8 +75,8 @@ pub async fn take(connection: &mut PgConnection, way: &str, instance: &str, limi
            where id = any(array(select id from delivery d where way = $1 and state in ('queued', 'leased')
                                 and attempt_at <= (select clock_timestamp())
                                 and not (select held_at is not null or clock_doubted_at is not null from log_head)
-                                and (after is null or exists (select from delivery first where first.id = d.after
-                                                              and first.state in ('accepted', 'delivered')))
+                                and (after is null or (select state from delivery first where first.id = d.after)
+                                                        in ('accepted', 'delivered'))
                                 order by attempt_at, id limit $3 for update skip locked))
            returning id, subject_id, target, due_at, attempts, offered_at is not null as "offered!", released, traceparent,
                      attempts > 1 or due_at < (select coalesce(doubtful_before, '-infinity') from log_head) as "doubtful!",

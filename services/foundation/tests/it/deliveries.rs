@@ -69,16 +69,24 @@ fn what_one_process_has_taken_up_no_other_takes_until_it_is_dead() {
         .await;
         let dying = db::connect(&url, super::schema()).await.unwrap();
         assert_eq!(taken(&dying, 10).await.len(), 2);
-        // Nobody is to wait for the lease.
-        let long = "update delivery set attempt_at = now() + interval '1 day' where state = 'leased'";
-        assert_eq!(sqlx::query(long).execute(&db.work()).await.unwrap().rows_affected(), 2);
+        // Nobody is to wait for the lease: here it never ends by itself.
+        let prolong = || async {
+            let leased = "update delivery set attempt_at = clock_timestamp() + interval '3 s'
+                          where state = 'leased' and attempt_at > clock_timestamp()";
+            sqlx::query(leased).execute(&db.work()).await.unwrap()
+        };
+        prolong().await;
         let stop = Stop::new();
         let freeing = tokio::spawn(foundation::out::free_orphans(db.clone(), stop.clone()));
         local::pause(Duration::from_millis(600)).await;
         assert!(taken(&db, 10).await.is_empty(), "its holder lives");
         dying.rpc().close().await;
         dying.work().close().await;
-        eventually("both are taken up again", || async { taken(&db, 10).await.len() == 2 }).await;
+        eventually("both are taken up again", || async {
+            prolong().await;
+            taken(&db, 10).await.len() == 2
+        })
+        .await;
         stop.request();
         freeing.await.unwrap().unwrap();
     });

@@ -112,8 +112,9 @@ async fn whole(tx: &mut PgConnection, rows: Vec<Row>) -> Result<Vec<Whole>, Erro
 async fn corrections(tx: &mut PgConnection, cases: &[Uuid]) -> sqlx::Result<Vec<Correction>> {
     sqlx::query_as!(
         Correction,
-        "select c.id, c.case_id, d.accepted_at, d.answer as receipt from correction c join delivery d on d.id = c.id
-         where c.case_id = any($1) order by c.id",
+        r#"select c.id, c.case_id, d.accepted_at as "accepted_at?", d.answer as "receipt?" from correction c
+           cross join lateral (select accepted_at, answer from delivery where id = c.id limit 1) d
+           where c.case_id = any($1) order by c.id"#,
         cases
     )
     .fetch_all(tx)
