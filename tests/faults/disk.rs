@@ -1,4 +1,5 @@
-//! A file system of its own for one server, on an image file: it can be filled, and copied as a power cut would leave it.
+//! A file system of its own for one server, on an image file: it can be filled, and copied as a power cut would leave it. And a slow
+//! disk: a library that waits before each flush, loaded into the server.
 
 use std::path::{Path, PathBuf};
 
@@ -86,4 +87,16 @@ impl Disk {
         std::fs::remove_file(&self.image)?;
         Ok(std::fs::remove_dir(&self.mount)?)
     }
+}
+
+const SLOW: &str = include_str!("slow_disk.c");
+
+/// The environment of a server each of whose flushes takes as many milliseconds longer as this file says.
+pub async fn slow(file: &Path) -> anyhow::Result<Vec<(String, String)>> {
+    let library = file.with_extension("so");
+    let source = file.with_extension("c");
+    std::fs::write(&source, SLOW)?;
+    run(Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(&source), "cc").await?;
+    let env = [("LD_PRELOAD", &library), ("HAIQU_FLUSH_MS_FILE", &file.to_owned())];
+    Ok(env.map(|(name, value)| (name.to_owned(), value.display().to_string())).into())
 }

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use local::servers::{Data, Given, Servers};
 use local::stack::{Options, Replica, Stack, Through};
 
-use super::disk::Disk;
+use super::disk::{self, Disk};
 use super::history::Window;
 use super::proxy::{Link, Proxy};
 use super::strikes::Needs;
@@ -25,7 +25,7 @@ pub struct Rig {
     pub windows: Vec<Window>,
     hops: Arc<Mutex<Hops>>,
     disk: Option<Disk>,
-    clock: Option<PathBuf>,
+    dial: Option<PathBuf>,
     others: Vec<Servers>,
 }
 
@@ -47,21 +47,32 @@ fn through(needs: Needs, hops: Arc<Mutex<Hops>>) -> Option<Through> {
     matches!(needs, Needs::Links | Needs::Turn).then(|| Arc::new(through) as Through)
 }
 
-/// A clock that shows the time.
-async fn clock() -> anyhow::Result<PathBuf> {
-    local::tools::install_faketime().await?;
-    let file = local::tools::base()?.join(format!("clock-{}", std::process::id()));
+/// What Postgres is loaded with, and the file that this reads: what time it is, or how long a flush takes.
+async fn dial(needs: Needs) -> anyhow::Result<(Option<PathBuf>, Vec<(String, String)>)> {
+    let file = local::tools::base()?.join(format!("dial-{}", std::process::id()));
+    let env = match needs {
+        Needs::Clock => {
+            local::tools::install_faketime().await?;
+            local::tools::faketime(&file)
+        }
+        Needs::SlowDisk => disk::slow(&file).await?,
+        _ => return Ok((None, Vec::new())),
+    };
     std::fs::write(&file, "+0")?;
-    Ok(file)
+    Ok((Some(file), env))
 }
 
 impl Rig {
     /// Starts it; with another program than this tree's where a bug is seeded.
     pub async fn start(binary: Option<PathBuf>, replicas: usize, needs: Needs) -> anyhow::Result<Rig> {
         let (disk, data) = match needs {
-            Needs::Nothing | Needs::Storm | Needs::Links | Needs::Turn | Needs::Clock | Needs::FailPoints => {
-                (None, Data::default())
-            }
+            Needs::Nothing
+            | Needs::Storm
+            | Needs::Links
+            | Needs::Turn
+            | Needs::Clock
+            | Needs::SlowDisk
+            | Needs::FailPoints => (None, Data::default()),
             Needs::NatsDisk => {
                 let disk = Disk::make("nats", 192).await?;
                 let nats = Some(disk.data());
@@ -73,11 +84,8 @@ impl Rig {
                 (Some(disk), Data { postgres, ..Data::default() })
             }
         };
-        let clock = match needs {
-            Needs::Clock => Some(clock().await?),
-            _ => None,
-        };
-        let data = Data { clock: clock.clone(), ..data };
+        let (dial, postgres_env) = dial(needs).await?;
+        let data = Data { postgres_env, ..data };
         let hops: Arc<Mutex<Hops>> = Arc::default();
         let given = Given { data, ..Given::default() };
         let through = through(needs, hops.clone());
@@ -87,7 +95,7 @@ impl Rig {
             // The servers have just been set up: without this a power cut would take the setting up itself.
             disk.sync().await?;
         }
-        Ok(Rig { stack, windows: Vec::new(), hops, disk, clock, others: Vec::new() })
+        Ok(Rig { stack, windows: Vec::new(), hops, disk, dial, others: Vec::new() })
     }
 
     fn hops_now(&self) -> std::sync::MutexGuard<'_, Hops> {
@@ -117,12 +125,13 @@ impl Rig {
         Ok(())
     }
 
-    /// What Postgres's clock shows from now on: `+3600` for an hour ahead, `+0` for the time.
-    pub fn tell_time(&self, offset: &str) -> anyhow::Result<()> {
-        let file = self.clock.as_ref().context("this row has no clock of its own")?;
+    /// What Postgres's clock shows from now on: `+3600` for an hour ahead, `+0` for the time. Or how long each of its flushes takes
+    /// beside what it takes anyhow: `+500`, in milliseconds.
+    pub fn turn_dial(&self, to: &str) -> anyhow::Result<()> {
+        let file = self.dial.as_ref().context("this row has no clock or disk of its own")?;
         // In one step: nobody reads half of it.
         let new = file.with_extension("new");
-        std::fs::write(&new, offset)?;
+        std::fs::write(&new, to)?;
         Ok(std::fs::rename(new, file)?)
     }
 
@@ -147,7 +156,7 @@ impl Rig {
         for servers in self.others {
             servers.stop().await;
         }
-        if let Some(file) = self.clock {
+        if let Some(file) = self.dial {
             std::fs::remove_file(file)?;
         }
         match self.disk {

@@ -93,6 +93,8 @@ pub enum Needs {
     Turn,
     /// A Postgres whose clock can be put forward.
     Clock,
+    /// A Postgres whose flushes can be made slow.
+    SlowDisk,
     /// A program that dies by itself where a death is worst.
     FailPoints,
 }
@@ -124,6 +126,12 @@ pub const FAULTS: &[Fault] = &[
     row("F15", "disk full under NATS", servers::nats_disk_full, Needs::NatsDisk, 30),
     row("F15p", "disk full under Postgres", servers::postgres_disk_full, Needs::PostgresDisk, 30),
     row("F16", "Postgres's clock jumps", clock::jumped, Needs::Clock, 12),
+    // As many whistles as an hour of a city's worst night; each commit waits for up to two flushes.
+    Fault {
+        span: 240.0,
+        pace: 1.0 / 3.0,
+        ..row("F17", "a slow disk under Postgres", servers::slow_disk, Needs::SlowDisk, 5)
+    },
     row("F18", "events injected again", messages::injected_again, Needs::Nothing, 0),
     Fault { span: 110.0, ..row("F19", "SMS gateway misbehaves", outside::gateway, Needs::Nothing, 12) },
     // A push that was refused waits for a minute at most.

@@ -35,8 +35,8 @@ pub struct Data {
     pub postgres: Option<PathBuf>,
     /// NATS.
     pub nats: Option<PathBuf>,
-    /// A file by which libfaketime tells Postgres the time.
-    pub clock: Option<PathBuf>,
+    /// Environment of Postgres, beside ours.
+    pub postgres_env: Vec<(String, String)>,
 }
 
 /// Both servers.
@@ -191,7 +191,7 @@ async fn start_postgres(folder: &Path, given: &Data, tools: &Tools) -> anyhow::R
         name: "Postgres".into(),
         program: tools.postgres.join("postgres"),
         args: settings(&data, port),
-        env: given.clock.as_deref().map(tools::faketime).unwrap_or_default(),
+        env: given.postgres_env.clone(),
         log: folder.join("logs/postgres.log"),
         signal: "INT",
         user,

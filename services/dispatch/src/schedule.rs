@@ -2,6 +2,9 @@
 //! own commits, and looks once a second for what other replicas created. A batch that fails is halved down to the one
 //! assignment that is poisoned; that one is set aside for a while, loudly, and holds up nobody.
 //!
+//! Its commits do not wait for the disk: a rung that a crash of the server unfires is due, and fires again, and nobody outside has
+//! learned of it, since the relay's commit, which numbers its event, waits for both.
+//!
 //! Every replica runs it. The one that is first to what is due goes on being on time; one that keeps coming second waits a
 //! little, so that it takes no processor from the first at the very moment that counts, and is the first again when it then finds
 //! something left to do.

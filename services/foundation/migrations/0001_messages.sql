@@ -234,6 +234,8 @@ begin
         select log_head.position into head from log_head;
         return;
     end if;
+    -- Held until the commit is on the disk, which may take seconds: the row's lock would say no more.
+    perform pg_advisory_xact_lock('log_head'::regclass::oid::int, 0);
     select log_head.position into head from log_head for update;
     with unnumbered as (select id from outbox where outbox.position is null order by id limit 500),
          batch as (select id, row_number() over (order by id) as number from unnumbered)

@@ -11,12 +11,12 @@ pub fn jumped<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Stru
     Box::pin(async move {
         field.wait(8.0).await;
         let from = local::now();
-        field.rig.tell_time("+3600")?;
+        field.rig.turn_dial("+3600")?;
         field.wait(2.0).await;
         let before = fired(field).await?;
         field.wait(3.0).await;
         anyhow::ensure!(fired(field).await? == before, "rungs fired by a clock that had jumped");
-        field.rig.tell_time("+0")?;
+        field.rig.turn_dial("+0")?;
         field.wait(2.0).await;
         let waiting = waiting(field).await?;
         anyhow::ensure!(fired(field).await? == before, "rungs fired before ops had said go");

@@ -40,6 +40,39 @@ pub fn nats_gone<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<S
     })
 }
 
+/// F17: each flush of Postgres's log takes half a second, then two. A rung is fired within three flushes of its due time, for what it is
+/// about waits for up to two before anybody sees it; one in a hundred later, within five: where a segment of the log ends, a flush is two.
+pub fn slow_disk<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Struck>> {
+    Box::pin(async move {
+        field.wait(10.0).await;
+        let (from, each) = (local::now(), (field.span.as_secs_f64() - 30.0) / 2.0);
+        let mut late = Vec::new();
+        for flush_ms in [500, 2000] {
+            field.rig.turn_dial(&format!("+{flush_ms}"))?;
+            field.wait(5.0).await;
+            let since = local::now();
+            field.wait(each - 5.0).await;
+            late.push((flush_ms, late_rungs(field, since).await?));
+        }
+        field.rig.turn_dial("+0")?;
+        field.window(from);
+        let count = field.fell_due(from, local::now()).await?;
+        local::progress(&format!("ms that a flush took; and by which rungs were late, p99 and the latest: {late:?}"));
+        let in_time = late.iter().all(|(flush_ms, [p99, latest])| *p99 <= 3 * flush_ms && *latest <= 5 * flush_ms);
+        anyhow::ensure!(in_time, "rungs were fired too late: {late:?}");
+        Ok(Struck { count, what: "rungs that fell due" })
+    })
+}
+
+/// By how many milliseconds rungs since then were late: all but one in a hundred, and the latest.
+async fn late_rungs(field: &Field<'_>, since: DateTime<Utc>) -> anyhow::Result<[i64; 2]> {
+    let mut dispatch = PgConnection::connect(&field.rig.stack.databases["dispatch"]).await?;
+    let late = "select percentile_disc(array[0.99, 1]) within group (order by (extract(epoch from fired_at - due_at) * 1000)::bigint)
+                from rung where due_at >= $1 and fired_at is not null and number > 1";
+    let late: Vec<i64> = sqlx::query_scalar(late).bind(since).fetch_one(&mut dispatch).await?;
+    late.try_into().map_err(|late| anyhow::anyhow!("no rung fell due: {late:?}"))
+}
+
 /// By how many milliseconds the latest rung since then was late.
 async fn latest_rung(field: &Field<'_>, since: DateTime<Utc>) -> anyhow::Result<i64> {
     let mut dispatch = PgConnection::connect(&field.rig.stack.databases["dispatch"]).await?;

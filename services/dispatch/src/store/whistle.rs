@@ -55,7 +55,7 @@ pub async fn load(tx: &mut PgConnection, scope: &Scope, key: Key) -> Result<(Whi
         scope.unit()
     );
     let Some(row) = row.fetch_optional(&mut *tx).await? else { return Err(not_found(key)) };
-    let (assignments, now) = assignments(tx, WhistleId(row.id)).await?;
+    let (assignments, now) = assignments(tx, WhistleId(row.id), assignment).await?;
     let (whistle, policy) = row.read(assignments);
     Ok((whistle, policy, now))
 }
@@ -92,11 +92,20 @@ fn not_found(key: Key) -> Error {
     }
 }
 
-async fn assignments(tx: &mut PgConnection, whistle: WhistleId) -> sqlx::Result<(Vec<Assignment>, Timestamp)> {
+/// Every assignment of a whistle that is locked; locked is only the one that the command is about, or all of them: the others' rungs fire
+/// meanwhile.
+async fn assignments(
+    tx: &mut PgConnection,
+    whistle: WhistleId,
+    about: Option<Uuid>,
+) -> sqlx::Result<(Vec<Assignment>, Timestamp)> {
     let rows = sqlx::query!(
-        r#"select id, unit_id, role as "role: Role", state as "state: AssignmentState"
-           from assignment where whistle_id = $1 order by id for update"#,
-        whistle.0
+        r#"with locked as materialized (
+               select id from assignment where whistle_id = $1 and ($2::uuid is null or id = $2) order by id for update)
+           select id, unit_id, role as "role: Role", state as "state: AssignmentState"
+           from assignment where whistle_id = $1 and (select count(*) from locked) > 0 order by id"#,
+        whistle.0,
+        about
     )
     .fetch_all(&mut *tx)
     .await?;

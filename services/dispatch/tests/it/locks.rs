@@ -142,6 +142,26 @@ fn an_answer_first_fires_what_is_due_and_then_nothing_more() {
 }
 
 #[test]
+fn a_rung_fires_while_another_unit_of_its_whistle_is_answering_and_a_withdrawal_locks_them_all() {
+    testing::run(async {
+        let db = super::database().await;
+        let version = short_policy(&db).await;
+        let blown = super::blow(&db, &super::units(&db, 2).await, version).await;
+        let due = super::now(&db).await + chrono::TimeDelta::milliseconds(2);
+        eventually("the second rungs are due", || async { super::now(&db).await > due }).await;
+        let mut answering = db.begin().await.unwrap();
+        run(&mut answering, answer(blown.whistle.assignments[1].id, "甲")).await.unwrap();
+        let mut firing = Firing::new(db.session(), &centre().await);
+        assert_eq!(firing.fire_due(100, &[]).await.unwrap(), 1, "the other's");
+        answering.rollback().await.unwrap();
+        let mut withdrawing = db.begin().await.unwrap();
+        let withdraw = Command::Withdraw { whistle: blown.whistle.id, reason: "误报".into() };
+        run(&mut withdrawing, withdraw).await.unwrap();
+        assert_eq!(firing.fire_due(100, &[]).await.unwrap(), 0, "all of them are its");
+    });
+}
+
+#[test]
 fn an_answer_waits_for_the_rung_that_is_being_fired_and_does_not_fire_it_again() {
     testing::run(async {
         let db = super::database().await;

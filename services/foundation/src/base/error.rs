@@ -104,6 +104,11 @@ pub fn is_permanent(error: &sqlx::Error) -> bool {
     }
 }
 
+/// Whether somebody else held a lock for longer than is waited.
+pub fn is_locked(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(error) if error.code().as_deref() == Some("55P03"))
+}
+
 impl From<Unknown> for sqlx::Error {
     fn from(unknown: Unknown) -> sqlx::Error {
         sqlx::Error::Decode(unknown.into())

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
+use crate::base::error::is_locked;
 use crate::base::{Chain, Error, Invalid, Refuse, Refused};
 
 /// How long a caller does well to wait before it repeats a call that found no database.
@@ -59,9 +60,10 @@ pub fn internal(error: impl StdError + 'static) -> Status {
 
 /// Whether the database is away, or has more to do than it can: nothing is wrong with the call.
 fn is_away(error: &(dyn StdError + 'static)) -> bool {
-    let away = error
-        .downcast_ref::<sqlx::Error>()
-        .is_some_and(|error| matches!(error, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_)));
+    let away = error.downcast_ref::<sqlx::Error>().is_some_and(|error| match error {
+        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) => true,
+        error => is_locked(error),
+    });
     away || error.source().is_some_and(is_away)
 }
 

@@ -24,9 +24,11 @@ use super::schema::{self, Schema, SchemaError};
 use crate::base::chain::Chain;
 use crate::base::{id, stop};
 
-/// How long our own work may wait for the database: longer than any of it takes, shorter than a server that vanished without
-/// a word would hold it up.
-const LIMIT: Duration = Duration::from_secs(5);
+/// How long our own work may wait for the database: longer than any of it takes (a lock, and a commit that waits for two flushes of a
+/// slow disk), shorter than a server that vanished without a word would hold it up.
+const LIMIT: Duration = Duration::from_secs(8);
+/// How long a statement waits for somebody else's lock: then it has failed, and its connection is free for others.
+const LOCKED: &str = "2s";
 
 /// The service's database.
 #[derive(Debug, Clone)]
@@ -126,7 +128,7 @@ impl Db {
         self.fell_silent(began);
         // Before the work is dropped: a connection that is left in the middle of something must find its pool closed.
         self.work();
-        let silent = std::io::Error::new(std::io::ErrorKind::TimedOut, "the database did not answer within 5 s");
+        let silent = std::io::Error::new(std::io::ErrorKind::TimedOut, "the database did not answer within 8 s");
         Err(sqlx::Error::Io(silent).into())
     }
 
@@ -142,7 +144,7 @@ impl Db {
     fn pool(&self, which: fn(&Pools) -> &PgPool) -> PgPool {
         let (mut pools, silence) = (locked(&self.pools), *locked(&self.silence));
         if silence.is_some_and(|silence| pools.since < silence) {
-            tracing::warn!("the database did not answer within 5 s: its connections are made anew");
+            tracing::warn!("the database did not answer within 8 s: its connections are made anew");
             let [rpc, work] = [&pools.rpc, &pools.work].map(|old| old.options().get_max_connections());
             let old = std::mem::replace(&mut *pools, Pools::new(rpc, work, &self.options, &self.witness));
             for pool in [old.rpc, old.work] {
@@ -182,7 +184,15 @@ impl Db {
 
     /// A connection for one loop alone; made when it is first needed.
     pub fn session(&self) -> Session {
-        Session { db: self.clone(), kept: None, made: Instant::now() }
+        Session { db: self.clone(), options: self.options.clone(), kept: None, made: Instant::now() }
+    }
+
+    /// One whose commits do not wait for the disk: for work that is done anew, to the same end, when a crash of the server has undone
+    /// it. Nothing of it leaves before it is safe: whoever numbers its events commits after it, and does wait, and the server's log is
+    /// written in order.
+    pub fn unflushed_session(&self) -> Session {
+        let options = self.options.clone().options([("synchronous_commit", "off")]);
+        Session { options, ..self.session() }
     }
 }
 
@@ -193,6 +203,7 @@ impl Db {
 pub struct Session {
     /// The database that it is a connection to.
     pub db: Db,
+    options: PgConnectOptions,
     kept: Option<PgConnection>,
     made: Instant,
 }
@@ -205,7 +216,7 @@ impl Session {
             return Ok(kept);
         }
         self.made = Instant::now();
-        let mut connection = PgConnection::connect_with(&self.db.options).await?;
+        let mut connection = PgConnection::connect_with(&self.options).await?;
         restore::recognise(&mut connection, &self.db.witness).await?;
         Ok(connection)
     }
@@ -235,7 +246,7 @@ pub async fn connect(url: &SecretString, schema: Schema) -> anyhow::Result<Db> {
     // that does not turn.
     let planner = [("plan_cache_mode", "force_generic_plan"), ("random_page_cost", "1.1")];
     // What the server has for us and we do not take keeps its locks no longer than this.
-    let silence = [("tcp_user_timeout", "5000")];
+    let silence = [("tcp_user_timeout", "5000"), ("lock_timeout", LOCKED)];
     let options = PgConnectOptions::from_str(url.expose_secret())?.application_name(&instance);
     let options = options.options(planner).options(silence);
     let witness = Arc::new(Witness::default());

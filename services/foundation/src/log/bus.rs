@@ -1,6 +1,7 @@
 //! NATS JetStream: it makes events fast and is trusted with nothing. A lost acknowledgement, a wiped stream or a dead
 //! server costs latency only, because every subscriber also reads the log ([`super::catch_up`]).
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_nats::connection::State;
@@ -12,6 +13,7 @@ use futures::future::join_all;
 use futures::{FutureExt as _, StreamExt as _};
 use rand::RngExt as _;
 use secrecy::{ExposeSecret as _, SecretString};
+use tokio::task::{JoinError, JoinHandle};
 
 use super::envelope::Envelope;
 use super::inbox::{self, Outcome};
@@ -149,12 +151,13 @@ fn read(message: &async_nats::Message) -> Option<Envelope> {
     })
 }
 
-/// Receives events until told to stop; whatever ends the subscription, it is built again.
+/// Receives events until told to stop; whatever ends the subscription, it is built again. What was applied and acknowledged, and is undone
+/// by a crash of the server before it was safe, is past the watermark of catch-up, which waits for the disk.
 pub async fn subscribe(db: Db, bus: Bus, routes: Routes, stop: Stop) -> anyhow::Result<()> {
     while !stop.requested() {
         let ended = tokio::select! {
             () = stop.wait() => return Ok(()),
-            ended = consume(db.session(), &bus, &routes, &stop) => ended,
+            ended = consume(db.unflushed_session(), &bus, &routes, &stop) => ended,
         };
         if let Err(error) = ended {
             tracing::debug!(error = %format!("{error:#}"), "subscription ended, building it again");
@@ -189,18 +192,32 @@ async fn consume(mut session: Session, bus: &Bus, routes: &Routes, stop: &Stop) 
                 }
             }
         }
+        let batch = Arc::new(batch);
         // A task of its own: a stop ends the waiting, not the work in progress.
-        session = tokio::spawn(handle(session, routes.clone(), batch)).await?;
+        let handled = tokio::spawn(handle(session, routes.clone(), batch.clone()));
+        session = in_progress(handled, &batch).await?;
         broken?;
         stop::idle(began, routes.idle).await;
     }
     Ok(())
 }
 
-async fn handle(mut session: Session, routes: Routes, messages: Vec<Message>) -> Session {
+/// Waits for the work on these messages; while it takes long, nobody else is to be given them.
+async fn in_progress<T>(mut work: JoinHandle<T>, messages: &[Message]) -> Result<T, JoinError> {
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            () = stop::pause(REDELIVERED / 2) => {
+                join_all(messages.iter().map(|message| message.ack_with(AckKind::Progress))).await.into_iter().for_each(acknowledged);
+            }
+        }
+    }
+}
+
+async fn handle(mut session: Session, routes: Routes, messages: Arc<Vec<Message>>) -> Session {
     let (mut ours, mut events) = (Vec::new(), Vec::new());
-    for message in messages {
-        match read(&message) {
+    for message in messages.iter() {
+        match read(message) {
             Some(event) => {
                 events.push(event);
                 ours.push(message);

@@ -52,11 +52,13 @@ impl EventLog {
     }
 }
 
-/// Events are numbered by the relays, which publish what they number. Where these hang, the log must not.
+/// Events are numbered by the relays, which publish what they number. Where these hang, the log must not. Nothing to do while somebody
+/// does it.
 async fn number_forgotten(connection: &mut PgConnection) -> sqlx::Result<()> {
     let forgotten = sqlx::query_scalar!(
         r#"select exists (select from outbox where position is null
-                             and occurred_at not between clock_timestamp() - interval '1 s' and clock_timestamp()) as "any!""#
+                             and occurred_at not between clock_timestamp() - interval '1 s' and clock_timestamp())
+                  and pg_try_advisory_xact_lock('log_head'::regclass::oid::int, 0) as "any!""#
     );
     if forgotten.fetch_one(&mut *connection).await? {
         outbox::assign_positions(connection).await?;
@@ -100,17 +102,17 @@ async fn first(tx: &mut PgConnection, after: i64, subjects: &[String]) -> sqlx::
     first.fetch_one(tx).await
 }
 
-/// Everything up to `after` was handled by the consumer; returns what it has confirmed by now.
+/// Everything up to `after` was handled by the consumer; returns what it has confirmed by now. The commit does not wait for the disk:
+/// what a crash of the server takes of it is confirmed again.
 async fn confirm(tx: &mut PgConnection, consumer: &str, after: i64) -> sqlx::Result<i64> {
-    sqlx::query_scalar!(
+    let confirmed = sqlx::query!(
         r#"update consumer set seen_at = clock_timestamp(),
                confirmed = case when $2::bigint < 0 then confirmed else $2::bigint end
-           where name = $1 returning confirmed"#,
+           where name = $1 returning confirmed, set_config('synchronous_commit', 'off', true)"#,
         consumer,
         after
-    )
-    .fetch_one(tx)
-    .await
+    );
+    Ok(confirmed.fetch_one(tx).await?.confirmed)
 }
 
 /// Makes the consumers that the topology names known to the log; a new one starts at "now".

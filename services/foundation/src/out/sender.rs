@@ -188,7 +188,8 @@ async fn marked(db: &Db, delivery: &Leased) -> bool {
 
 /// Records attempts until all of them have ended, as many in one batch as have ended meanwhile.
 async fn record<W: Way>(way: W, db: Db, context: Context, mut attempts: mpsc::Receiver<Attempted<W>>) {
-    let (mut batch, mut session) = (Vec::with_capacity(W::AT_ONCE), db.session());
+    // What a crash of the server takes of it was taken up, which did wait for the disk: the outside is asked.
+    let (mut batch, mut session) = (Vec::with_capacity(W::AT_ONCE), db.unflushed_session());
     while attempts.recv_many(&mut batch, W::AT_ONCE).await > 0 {
         let began = Instant::now();
         record_batch(&way, &context, &mut session, &batch).await;
