@@ -12,9 +12,9 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 /// How long what was taken up belongs to whoever took it. A request to the outside begins in its first half and ends within the second,
-/// so whoever takes the same up after it asks an outside that has decided. On a disk that takes two seconds to flush, taking up takes
-/// four of them.
-pub const LEASE: Duration = Duration::from_secs(12);
+/// so whoever takes the same up after it asks an outside that has decided. What a paused process holds waits for it, so it is short; on a
+/// disk that takes two seconds to flush, its first half is over before taking up has been committed, and nothing leaves until that heals.
+pub const LEASE: Duration = Duration::from_secs(4);
 
 /// The time within which what was taken up may begin to leave.
 #[derive(Debug, Clone, Copy)]
