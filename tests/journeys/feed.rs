@@ -10,9 +10,10 @@ use proto::dispatch::v1::{ListWhistleChangesRequest, WatchWhistlesRequest, Watch
 use proto::grievances::v1::ListGrievanceChangesRequest;
 use proto::grievances::v1::grievance_service_client::GrievanceServiceClient;
 use serde_json::Value;
+use sqlx::{Connection as _, PgConnection};
 use testing::run;
 use tonic::transport::Channel;
-use tonic::{Code, Streaming};
+use tonic::{Code, Status, Streaming};
 use tonic_types::StatusExt as _;
 use uuid::Uuid;
 
@@ -91,8 +92,14 @@ fn a_cursor_that_was_altered_is_refused_naming_the_field_and_one_of_another_serv
         }
         let request = ListWhistleChangesRequest { cursor: foreign, page_size: 0 };
         let status = whistles(stack).list_whistle_changes(street.request(request)).await.unwrap_err();
-        assert_ne!(status.code(), Code::Internal, "{status}");
+        assert_eq!(of_no_use(&status), "LOG_CHANGED", "it is of another log");
     });
+}
+
+/// Why a genuine cursor does not go on.
+fn of_no_use(status: &Status) -> String {
+    assert_eq!(status.code(), Code::FailedPrecondition, "{status}");
+    status.get_error_details().error_info().unwrap().reason.clone()
 }
 
 async fn watch(stack: &Stack, who: &Somebody, cursor: &str) -> Streaming<WatchWhistlesResponse> {
@@ -136,8 +143,21 @@ fn a_watcher_that_goes_on_from_its_cursor_misses_nothing_though_who_served_it_wa
         play.answer(&matter.units[0], second.assignments[0].id).await.unwrap();
         let live = until(&mut stream, &second.whistle.whistle_id, "haiqu.dispatch.assignment.answered.v1").await;
         assert!(live.is_some(), "what happens later comes as it happens");
+        cursors_older_than_the_log_are_told_so(&stack, &street, &cursor).await;
         stack.stop().await;
     });
+}
+
+async fn cursors_older_than_the_log_are_told_so(stack: &Stack, who: &Somebody, cursor: &str) {
+    let mut dispatch = PgConnection::connect(&stack.databases["dispatch"]).await.unwrap();
+    let old = "delete from outbox where position < (select position from log_head)";
+    assert!(sqlx::query(old).execute(&mut dispatch).await.unwrap().rows_affected() > 1);
+    let request = ListWhistleChangesRequest { cursor: cursor.into(), page_size: 0 };
+    let pulled = whistles(stack).list_whistle_changes(who.request(request)).await.unwrap_err();
+    assert_eq!(of_no_use(&pulled), "CURSOR_EXPIRED");
+    let request = WatchWhistlesRequest { cursor: cursor.into() };
+    let watched = whistles(stack).watch_whistles(who.request(request)).await.unwrap_err();
+    assert_eq!(of_no_use(&watched), "CURSOR_EXPIRED");
 }
 
 #[test]
