@@ -157,7 +157,10 @@ impl Rig {
             servers.stop().await;
         }
         if let Some(file) = self.dial {
-            std::fs::remove_file(file)?;
+            std::fs::remove_file(&file)?;
+            for made in ["so", "c"].map(|kind| file.with_extension(kind)).iter().filter(|made| made.exists()) {
+                std::fs::remove_file(made)?;
+            }
         }
         match self.disk {
             Some(disk) => disk.remove().await,

@@ -126,7 +126,7 @@ pub const FAULTS: &[Fault] = &[
     row("F15", "disk full under NATS", servers::nats_disk_full, Needs::NatsDisk, 30),
     row("F15p", "disk full under Postgres", servers::postgres_disk_full, Needs::PostgresDisk, 30),
     row("F16", "Postgres's clock jumps", clock::jumped, Needs::Clock, 12),
-    // As many whistles as an hour of a city's worst night; each commit waits for up to two flushes.
+    // Ten whistles a second; each commit waits for up to two flushes.
     Fault {
         span: 240.0,
         pace: 1.0 / 3.0,

@@ -5,8 +5,8 @@
 //! Its commits do not wait for the disk: a rung that a crash of the server unfires is due, and fires again, and nobody outside has
 //! learned of it, since the relay's commit, which numbers its event, waits for both.
 //!
-//! Every replica runs it. The one that is first to what is due goes on being on time; one that keeps coming second waits a
-//! little, so that it takes no processor from the first at the very moment that counts, and is the first again when it then finds
+//! Every replica runs it. The one that is first to what is due goes on being on time; one that keeps coming second backs off
+//! a little, so that it takes no processor from the first at the very moment that counts, and is the first again when it then finds
 //! something left to do.
 
 use std::collections::BTreeMap;
@@ -30,10 +30,10 @@ use crate::store::ladder;
 const POLL: Duration = Duration::from_secs(1);
 /// A due assignment that somebody else holds is tried again after this time.
 const LOCKED: Duration = Duration::from_millis(10);
-/// At so many times in a row a loop comes second before it waits: a rung may also be gone because its unit answered.
+/// At so many times in a row a loop comes second before it backs off: a rung may also be gone because its unit answered.
 const TIMES_SECOND: u32 = 3;
 /// And by this much.
-const STANDS_BACK_BY: TimeDelta = TimeDelta::milliseconds(20);
+const BACKS_OFF_BY: TimeDelta = TimeDelta::milliseconds(20);
 /// How long a poisoned assignment is left alone.
 const SET_ASIDE_FOR: Duration = Duration::from_secs(30);
 const BATCH: i64 = 100;
@@ -194,7 +194,7 @@ impl Loop {
         Ok(taken)
     }
 
-    fn stands_back(&self) -> bool {
+    fn backs_off(&self) -> bool {
         self.second >= TIMES_SECOND
     }
 
@@ -222,9 +222,9 @@ impl Loop {
         match db.in_time(asked).await {
             Ok(None) => Some(Next { wait: POLL, due: false }),
             Ok(Some(until)) => {
-                let until = if self.stands_back() { until + STANDS_BACK_BY } else { until };
+                let until = if self.backs_off() { until + BACKS_OFF_BY } else { until };
                 let wait = until.to_std().ok().filter(|wait| !wait.is_zero())?;
-                Some(Next { wait: wait.min(POLL), due: wait < POLL && !self.stands_back() })
+                Some(Next { wait: wait.min(POLL), due: wait < POLL && !self.backs_off() })
             }
             Err(error) => {
                 tracing::warn!(error = %Chain(&error), "cannot ask what is due next");

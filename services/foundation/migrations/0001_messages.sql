@@ -234,7 +234,7 @@ begin
         select log_head.position into head from log_head;
         return;
     end if;
-    -- Held until the commit is on the disk, which may take seconds: the row's lock would say no more.
+    -- Who only reads the log tries this one, and does not number while somebody does; the row's own lock cannot be tried without a write.
     perform pg_advisory_xact_lock('log_head'::regclass::oid::int, 0);
     select log_head.position into head from log_head for update;
     with unnumbered as (select id from outbox where outbox.position is null order by id limit 500),
