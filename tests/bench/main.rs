@@ -15,6 +15,7 @@ mod process;
 mod report;
 mod rounds;
 mod sms;
+mod watching;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -52,6 +53,8 @@ enum Workload {
     W2,
     /// From the call to the first SMS, and from an event to its last subscriber.
     W3,
+    /// From what happens to a thousand watchers of it.
+    W4,
     /// What a whistle costs from the call to its last outcome.
     Life,
     /// Footprint, start, catch-up.
@@ -161,6 +164,9 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     if wanted(Workload::W3) {
         add(sms::measure(&scale).await)?;
+    }
+    if wanted(Workload::W4) {
+        add(watching::measure(&scale).await)?;
     }
     if wanted(Workload::Life) {
         add(life::measure(&scale).await)?;
