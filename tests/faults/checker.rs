@@ -258,6 +258,3 @@ pub fn by_invariant(violations: &[Violation]) -> BTreeMap<String, usize> {
     }
     counts
 }
-
-#[cfg(test)]
-mod tests;

@@ -3,8 +3,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod judging;
+
+use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
+use system_tests::faults::bugs::{Bug, FAIL_POINTS, SEEDED};
 use system_tests::faults::matrix::find;
 use system_tests::faults::row::{self, Plan};
 use testing::run;
@@ -35,4 +39,16 @@ fn processes_are_killed_at_random_and_nothing_is_lost_doubled_or_early() {
 #[test]
 fn the_store_of_jetstream_is_deleted_and_nothing_is_lost_doubled_or_early() {
     holds("F4");
+}
+
+#[test]
+fn every_seeded_bug_applies_to_this_tree() {
+    for Bug { name, patch, .. } in SEEDED.iter().chain([&FAIL_POINTS]) {
+        let file = std::env::temp_dir().join(format!("{name}-{}.patch", std::process::id()));
+        std::fs::write(&file, patch).unwrap();
+        let tree = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+        let applied = Command::new("git").args(["apply", "--check"]).arg(&file).current_dir(tree).output().unwrap();
+        std::fs::remove_file(&file).unwrap();
+        assert!(applied.status.success(), "{name}: {}", String::from_utf8_lossy(&applied.stderr));
+    }
 }

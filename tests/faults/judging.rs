@@ -1,7 +1,14 @@
 //! Histories made by hand, true ones and each with one thing wrong.
 
-use super::super::history::{Assignment, Whistle};
-use super::*;
+use std::collections::{BTreeMap, HashMap};
+
+use chrono::{DateTime, TimeDelta};
+use local::stand_ins::{Kind, Seen};
+use system_tests::faults::checker::{Evidence, by_invariant, judge};
+use system_tests::faults::due::{Due, expected};
+use system_tests::faults::history::{Assignment, Attempt, Call, History, Ladder, Outcome, Whistle, Window};
+use system_tests::faults::people::phone;
+use uuid::Uuid;
 
 fn ladder() -> Ladder {
     Ladder {
