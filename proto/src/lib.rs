@@ -1,8 +1,8 @@
 //! What the services say to each other.
 //!
 //! Commands and questions are the gRPC services below; what has happened are the events of [`events::v1`]. To add an event: write its
-//! message in `events.proto`, one line in the table of `topology.rs`, one in the publisher's `announcements.rs`, and one
-//! function in each subscriber's `subscriptions.rs`. Who may call an rpc stands in `access.rs`, the services in `services.rs`.
+//! message in `events.proto`, one line in the table of `topology.rs`, one in the publisher's `announcements.rs`, and what it means to each
+//! subscriber in its `wire/event.rs` and `subscriptions.rs`. Who may call an rpc stands in `access.rs`, the services in `services.rs`.
 
 pub mod access;
 pub mod services;

@@ -13,7 +13,7 @@ use super::root;
 const FOUNDATION: [&str; 6] = ["base", "data", "call", "log", "out", "host"];
 
 /// A service's parts: each names only itself and those before it in this list.
-const SERVICE: [&str; 15] = [
+const SERVICE: [&str; 16] = [
     "config",
     "domain",
     "error",
@@ -28,8 +28,9 @@ const SERVICE: [&str; 15] = [
     "photo_store",
     "deliveries",
     "operations",
-    "rpc",
     "subscriptions",
+    "schedule",
+    "rpc",
 ];
 
 /// Each part of a crate, and the parts that its files name.
@@ -93,7 +94,7 @@ fn foundations_folders_are_layers() {
 fn a_services_parts_know_each_other_in_one_direction() {
     for service in NAMES {
         let edges = edges(&root().join(format!("services/{service}")));
-        for part in edges.keys().filter(|part| !["lib", "schedule"].contains(&part.as_str())) {
+        for part in edges.keys().filter(|part| *part != "lib") {
             assert!(SERVICE.contains(&part.as_str()), "{service} has a part of its own: {part}");
         }
         assert_eq!(against(&SERVICE, &edges), [""; 0], "{service}");

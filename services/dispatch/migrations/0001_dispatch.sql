@@ -184,7 +184,7 @@ comment on column rung.number is '1 is the first';
 comment on column rung.due_at is 'Never moves';
 comment on column rung.fired_at is 'Null until it fires, which it does once';
 comment on column rung.platform_fault is 'Fired later than the policy''s bound';
-comment on column rung.card is 'The card it shows';
+comment on column rung.card is 'The card that it shows when it fires';
 comment on column rung.annul_reason is 'Set when the centre annulled the card';
 
 create table firing (

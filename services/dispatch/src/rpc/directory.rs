@@ -59,7 +59,7 @@ impl DirectoryService for Directory {
         // A reminder on its way out does not queue behind callers, however many of them have waited for the server to come back.
         let mut connection = self.calls.db.work().acquire().await.map_err(internal)?;
         let resolved = views::resolve(&mut connection, call.scope(), key).await?;
-        let dials = call.context().caller.subject == "notifications";
+        let dials = call.context().is_service("notifications");
         Ok(Response::new(wire::resolved(key.2, resolved, dials)))
     }
 }

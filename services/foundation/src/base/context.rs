@@ -40,6 +40,11 @@ impl Context {
         self.on_behalf_of.as_ref().unwrap_or(&self.caller)
     }
 
+    /// Whether this service calls.
+    pub fn is_service(&self, name: &str) -> bool {
+        self.caller.subject == name && self.caller.role == "service"
+    }
+
     /// Of what a service does by itself, or for the one who did what an event tells of.
     pub(crate) fn of_the_house(caller: Actor, on_behalf_of: Option<Actor>) -> Context {
         Context { caller, on_behalf_of, scope: Scope::everything() }

@@ -1,5 +1,5 @@
 //! Pages of lists (AIP-158): keyed by the last row shown, so that a page stays right while rows arrive. A token is of one list with one
-//! filter; one of another, or an altered one, is refused.
+//! filter; one of another, or one that was cut, is refused. It opens nothing: what is shown is inside the caller's scope.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -1,4 +1,5 @@
-//! What has happened to whistles, as data; it is worded (`texts`) when somebody reads it.
+//! What has happened to whistles, as data; it is worded (`texts`) when somebody reads it. Rows of every release are read for ever: a
+//! variant keeps its name, and a new field has `serde(default)`.
 
 use foundation::base::{Timestamp, id};
 use serde::{Deserialize, Serialize};
@@ -72,4 +73,33 @@ pub enum Happening {
     Withdrawn,
     /// Every assignment is closed.
     Closed,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As they were written once: lines are added here, and none is changed.
+    #[test]
+    fn rows_of_every_release_are_read() {
+        let fired = Happening::RungFired { number: 2, card: Some(Card::Yellow), push: false, platform_fault: false };
+        for (kept, happening) in [
+            (r#"{"kind":"blown","units":2}"#, Happening::Blown { units: 2 }),
+            (r#"{"kind":"rung_fired","number":2,"card":"yellow","push":false,"platform_fault":false}"#, fired),
+            (r#"{"kind":"reminded","rung":1}"#, Happening::Reminded { rung: 1 }),
+            (r#"{"kind":"called","rung":3}"#, Happening::Called { rung: 3 }),
+            (r#"{"kind":"answered"}"#, Happening::Answered),
+            (r#"{"kind":"submitted"}"#, Happening::Submitted),
+            (r#"{"kind":"card_annulled","card":"red"}"#, Happening::CardAnnulled { card: Card::Red }),
+            (r#"{"kind":"withdrawn"}"#, Happening::Withdrawn),
+            (r#"{"kind":"closed"}"#, Happening::Closed),
+        ] {
+            assert_eq!(serde_json::from_str::<Happening>(kept).unwrap(), happening);
+            assert_eq!(
+                serde_json::to_string(&happening).unwrap(),
+                kept,
+                "what is written now is among what was written"
+            );
+        }
+    }
 }
