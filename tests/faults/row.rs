@@ -131,7 +131,7 @@ pub async fn run(fault: &Fault, plan: &Plan) -> anyhow::Result<Row> {
 }
 
 async fn judged(fault: &Fault, plan: &Plan, rig: &mut Rig) -> anyhow::Result<Row> {
-    let hour = TimeDelta::milliseconds(400);
+    let hour = TimeDelta::milliseconds(fault.hour_ms);
     let ladder = Ladder {
         steps: ladder(hour).to_vec(),
         check_after: TimeDelta::seconds(20),
@@ -289,7 +289,7 @@ async fn release(centre: &Somebody, cases: &CaseServiceClient<Channel>) -> anyho
 /// Waits until nothing new arrives.
 async fn heal(stack: &Stack) -> anyhow::Result<()> {
     let (mut count, mut since) = (0, tokio::time::Instant::now());
-    // The longest ladder is six seconds; a retry comes within half a minute.
+    // Somebody's rung falls due every few seconds, to the end of the longest ladder; a retry comes within half a minute.
     while since.elapsed() < QUIET {
         let seen = stack.ledger.count();
         if seen != count {

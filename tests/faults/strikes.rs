@@ -74,6 +74,8 @@ pub struct Fault {
     /// The part of the chosen rate that it runs at: less where what waits after the fault would by itself keep two cores busy for longer
     /// than it may take to heal.
     pub pace: f64,
+    /// How long an hour of the ladder lasts, milliseconds.
+    pub hour_ms: i64,
 }
 
 /// What a row needs beside the usual.
@@ -119,17 +121,18 @@ pub const FAULTS: &[Fault] = &[
         pace: 2.0 / 3.0,
         ..row("F10", "Postgres away for two minutes", servers::postgres_away, Needs::Nothing, 120)
     },
-    Fault { span: 170.0, pace: 2.0 / 3.0, ..row("F11", "SIGSTOP 13 to 75 s", processes::paused, Needs::Nothing, 5) },
+    Fault { span: 170.0, pace: 0.5, ..row("F11", "SIGSTOP 13 to 75 s", processes::paused, Needs::Nothing, 5) },
     Fault { span: 250.0, ..row("F12", "links cut, half-open, one-way, slow", links::broken, Needs::Links, 10) },
     row("F13", "cancellation storm", processes::storm, Needs::Storm, 0),
     row("F14", "a long transaction elsewhere", servers::long_transaction, Needs::Nothing, 0),
     row("F15", "disk full under NATS", servers::nats_disk_full, Needs::NatsDisk, 30),
     row("F15p", "disk full under Postgres", servers::postgres_disk_full, Needs::PostgresDisk, 30),
     row("F16", "Postgres's clock jumps", clock::jumped, Needs::Clock, 12),
-    // Ten whistles a second; each commit waits for up to two flushes.
+    // Ten whistles a second. An hour is longer than a flush, as it is everywhere, or no unit's answer could be in time.
     Fault {
         span: 240.0,
         pace: 1.0 / 3.0,
+        hour_ms: 3000,
         ..row("F17", "a slow disk under Postgres", servers::slow_disk, Needs::SlowDisk, 5)
     },
     row("F18", "events injected again", messages::injected_again, Needs::Nothing, 0),
@@ -143,7 +146,7 @@ pub const FAULTS: &[Fault] = &[
 ];
 
 const fn row(id: &'static str, name: &'static str, strike: Strike, needs: Needs, heals: i64) -> Fault {
-    Fault { id, name, strike, needs, heals, replicas: 2, span: 0.0, pace: 1.0 }
+    Fault { id, name, strike, needs, heals, replicas: 2, span: 0.0, pace: 1.0, hour_ms: 400 }
 }
 
 impl Fault {

@@ -210,6 +210,8 @@ fn settings(data: &Path, port: u16) -> Vec<String> {
         "unix_socket_directories=",
         "max_connections=400",
         "track_commit_timestamp=on",
+        // As a server with memory of its own has by itself.
+        "wal_buffers=16MB",
         "shared_preload_libraries=pg_stat_statements",
         "log_lock_waits=on",
         // Tables that have just been made grow fast here: plans made for empty ones must not be kept for a minute.

@@ -28,7 +28,7 @@ pub fn run(config: Config) -> BoxFuture<'static, anyhow::Result<()>> {
     Box::pin(async move {
         let host = Host::start(config.service, SCHEMA).await?;
         store::policy::require_standby(&host.db, config.without_standby).await?;
-        let ladder = [(); schedule::FIRING].map(|()| host.db.unflushed_session());
+        let ladder = [(); schedule::FIRING].map(|()| host.db.session());
         let (host, feed) = host.feed();
         let calls = host.calls();
         host.grpc(|server| rpc::serve(server, calls, feed))

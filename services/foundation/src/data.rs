@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod db;
+pub mod flush;
 pub mod history;
 pub mod page;
 pub mod restore;

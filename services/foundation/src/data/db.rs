@@ -6,6 +6,10 @@
 //! too, and make two round trips of every query.) Pools are small, and each loop has a connection of its own (the ladder two);
 //! `k8s/` adds them up.
 //!
+//! No commit waits for the disk, but for those that number events. What is committed is done anew, to the same end, when a crash of the
+//! server has undone it, for nothing of it has left: an answer and what was taken up wait for a flush ([`super::flush`]), an event for the
+//! commit that numbers it; and the server's log is written in order.
+//!
 //! A server may vanish without a word: its host is gone, or the way to it. Whatever waits for it then waits for as long as TCP
 //! hopes, a quarter of an hour, and so does its connection's place in the pool. So nothing of ours waits longer than [`LIMIT`];
 //! when that has passed, the pools are closed and new ones take their place, and what hangs on the old ones hangs alone.
@@ -19,6 +23,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection as _, PgConnection, PgPool, Postgres, Transaction};
 use tokio::sync::watch;
 
+use super::flush::{Flusher, Flushes, Server};
 use super::restore::{self, Witness};
 use super::schema::{self, Schema, SchemaError};
 use crate::base::chain::Chain;
@@ -40,6 +45,7 @@ pub struct Db {
     received: watch::Sender<u64>,
     published: watch::Sender<u64>,
     log: watch::Sender<i64>,
+    flushes: Flushes,
     /// What this process has seen of the log.
     pub(crate) witness: Arc<Witness>,
     options: PgConnectOptions,
@@ -146,7 +152,7 @@ impl Db {
         if silence.is_some_and(|silence| pools.since < silence) {
             tracing::warn!("the database did not answer within 8 s: its connections are made anew");
             let [rpc, work] = [&pools.rpc, &pools.work].map(|old| old.options().get_max_connections());
-            let old = std::mem::replace(&mut *pools, Pools::new(rpc, work, &self.options, &self.witness));
+            let old = std::mem::replace(&mut *pools, Pools::new(rpc, work, &unflushed(&self.options), &self.witness));
             for pool in [old.rpc, old.work] {
                 // Closed from now on, though saying goodbye may take a while.
                 drop(pool.close());
@@ -182,18 +188,31 @@ impl Db {
         self.log.subscribe()
     }
 
-    /// A connection for one loop alone; made when it is first needed.
-    pub fn session(&self) -> Session {
-        Session { db: self.clone(), options: self.options.clone(), kept: None, made: Instant::now() }
+    /// Waits until what was committed on this server since then, and is committed by now, cannot be lost any more. An error says that
+    /// it may be: the call has no outcome yet, and is repeated.
+    pub async fn flushed(&self, server: Server, since: Instant) -> sqlx::Result<()> {
+        self.flushes.flushed(server, since).await
     }
 
-    /// One whose commits do not wait for the disk: for work that is done anew, to the same end, when a crash of the server has undone
-    /// it. Nothing of it leaves before it is safe: whoever numbers its events commits after it, and does wait, and the server's log is
-    /// written in order.
-    pub fn unflushed_session(&self) -> Session {
-        let options = self.options.clone().options([("synchronous_commit", "off")]);
-        Session { options, ..self.session() }
+    /// How long a flush takes on this disk.
+    pub fn flushing(&self) -> Duration {
+        self.flushes.take()
     }
+
+    /// A connection for one loop alone; made when it is first needed. Its commits do not wait for the disk.
+    pub fn session(&self) -> Session {
+        Session { db: self.clone(), options: unflushed(&self.options), kept: None, made: Instant::now() }
+    }
+
+    /// One whose commits wait for the disk: for who numbers events.
+    pub fn flushed_session(&self) -> Session {
+        Session { options: self.options.clone(), ..self.session() }
+    }
+}
+
+/// For commits that do not wait for the disk.
+fn unflushed(options: &PgConnectOptions) -> PgConnectOptions {
+    options.clone().options([("synchronous_commit", "off")])
 }
 
 /// A connection that one loop keeps to itself. No other work holds it up, and it is never given back to a pool, which would ask the
@@ -233,7 +252,7 @@ fn locked<T>(what: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 impl Pools {
     fn new(rpc: u32, work: u32, options: &PgConnectOptions, witness: &Arc<Witness>) -> Pools {
-        let [rpc, work] = [rpc, work].map(|connections| pool(connections, options, witness));
+        let (rpc, work) = (pool(rpc, options, witness), pool(work, options, witness));
         Pools { rpc, work, since: Instant::now() }
     }
 }
@@ -250,7 +269,7 @@ pub async fn connect(url: &SecretString, schema: Schema) -> anyhow::Result<Db> {
     let options = PgConnectOptions::from_str(url.expose_secret())?.application_name(&instance);
     let options = options.options(planner).options(silence);
     let witness = Arc::new(Witness::default());
-    let pools = Pools::new(6, 2, &options, &witness);
+    let pools = Pools::new(5, 2, &unflushed(&options), &witness);
     let mut wait = Duration::from_millis(50);
     loop {
         match schema::check(&pools.rpc, schema).await {
@@ -266,7 +285,8 @@ pub async fn connect(url: &SecretString, schema: Schema) -> anyhow::Result<Db> {
     let [commits, received, published] = std::array::from_fn(|_| watch::Sender::new(0));
     let log = watch::Sender::new(0);
     let (pools, silence) = (Arc::new(Mutex::new(pools)), Silence::default());
-    Ok(Db { instance: instance.into(), commits, received, published, log, witness, options, pools, silence })
+    let flushes = Flushes::over(Flusher::connect(options.clone(), witness.clone(), LIMIT).await?);
+    Ok(Db { instance: instance.into(), commits, received, published, log, flushes, witness, options, pools, silence })
 }
 
 fn pool(connections: u32, options: &PgConnectOptions, witness: &Arc<Witness>) -> PgPool {

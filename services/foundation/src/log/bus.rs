@@ -152,12 +152,12 @@ fn read(message: &async_nats::Message) -> Option<Envelope> {
 }
 
 /// Receives events until told to stop; whatever ends the subscription, it is built again. What was applied and acknowledged, and is undone
-/// by a crash of the server before it was safe, is past the watermark of catch-up, which waits for the disk.
+/// by a crash of the server before it was safe, is past the watermark of catch-up, which is written after it.
 pub async fn subscribe(db: Db, bus: Bus, routes: Routes, stop: Stop) -> anyhow::Result<()> {
     while !stop.requested() {
         let ended = tokio::select! {
             () = stop.wait() => return Ok(()),
-            ended = consume(db.unflushed_session(), &bus, &routes, &stop) => ended,
+            ended = consume(db.session(), &bus, &routes, &stop) => ended,
         };
         if let Err(error) = ended {
             tracing::debug!(error = %format!("{error:#}"), "subscription ended, building it again");

@@ -97,7 +97,7 @@ async fn pass(db: Db, bus: Bus, routes: Routes, source: Source) -> anyhow::Resul
 async fn apply(db: &Db, routes: &Routes, events: Vec<Envelope>) -> sqlx::Result<Option<i64>> {
     let mut stuck = None;
     let missing = db.in_time(inbox::missing(db, routes.consumer, events)).await?;
-    let mut session = db.unflushed_session();
+    let mut session = db.session();
     for batch in missing.chunks(inbox::BATCH) {
         let outcomes = inbox::apply_all(&mut session, routes, batch).await;
         let again = batch.iter().zip(outcomes).find(|(_, outcome)| *outcome == Outcome::Retry);

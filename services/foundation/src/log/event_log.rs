@@ -1,32 +1,43 @@
 //! The serving side of catch-up: every service answers `EventLogService.Read` from its outbox.
 
+use std::sync::Arc;
+
 use proto::events::v1::event_log_service_server::{EventLogService, EventLogServiceServer};
 use proto::events::v1::{LoggedEvent, ReadRequest, ReadResponse};
 use proto::topology;
 use sqlx::PgConnection;
+use tokio::sync::Mutex;
 use tonic::{Request, Response, Status};
 
 use super::outbox;
-use crate::base::time;
+use crate::base::{Chain, time};
 use crate::call::Call;
 use crate::call::status::internal;
-use crate::data::{Db, restore};
+use crate::data::{Db, Session, restore};
 
 /// Serves the log of one service.
 #[derive(Debug, Clone)]
 pub struct EventLog {
     db: Db,
+    numbering: Arc<Mutex<Session>>,
     publisher: &'static str,
 }
 
 impl EventLog {
     /// The gRPC service for this publisher's log.
     pub fn server(db: Db, publisher: &'static str) -> EventLogServiceServer<EventLog> {
-        EventLogServiceServer::new(EventLog { db, publisher })
+        let numbering = Arc::new(Mutex::new(db.flushed_session()));
+        EventLogServiceServer::new(EventLog { db, numbering, publisher })
     }
 
     async fn read_after(&self, request: &ReadRequest, limit: i64) -> sqlx::Result<ReadResponse> {
-        number_forgotten(&mut *self.db.work().acquire().await?).await?;
+        if let Ok(mut session) = self.numbering.clone().try_lock_owned() {
+            tokio::spawn(async move {
+                if let Err(error) = session.db.clone().in_time(number_forgotten(&mut session)).await {
+                    tracing::warn!(error = %Chain(&error), "forgotten events wait for the relay");
+                }
+            });
+        }
         let mut tx = self.db.begin().await?;
         let head = sqlx::query!("select log_id, position from log_head").fetch_one(&mut *tx).await?;
         self.db.log_reached(head.position);
@@ -52,17 +63,19 @@ impl EventLog {
     }
 }
 
-/// Events are numbered by the relays, which publish what they number. Where these hang, the log must not. Nothing to do while somebody
-/// does it.
-async fn number_forgotten(connection: &mut PgConnection) -> sqlx::Result<()> {
+/// Events are numbered by the relays, which publish what they number. Where these hang, the log must not: then it is done here, aside, for
+/// whoever reads does not wait. Nothing to do while somebody does it.
+async fn number_forgotten(session: &mut Session) -> sqlx::Result<()> {
+    let mut connection = session.take().await?;
     let forgotten = sqlx::query_scalar!(
         r#"select exists (select from outbox where position is null
                              and occurred_at not between clock_timestamp() - interval '1 s' and clock_timestamp())
                   and pg_try_advisory_xact_lock('log_head'::regclass::oid::int, 0) as "any!""#
     );
-    if forgotten.fetch_one(&mut *connection).await? {
-        outbox::assign_positions(connection).await?;
+    if forgotten.fetch_one(&mut connection).await? {
+        outbox::assign_positions(&mut connection).await?;
     }
+    session.keep(connection);
     Ok(())
 }
 
@@ -102,13 +115,12 @@ async fn first(tx: &mut PgConnection, after: i64, subjects: &[String]) -> sqlx::
     first.fetch_one(tx).await
 }
 
-/// Everything up to `after` was handled by the consumer; returns what it has confirmed by now. The commit does not wait for the disk:
-/// what a crash of the server takes of it is confirmed again.
+/// Everything up to `after` was handled by the consumer; returns what it has confirmed by now.
 async fn confirm(tx: &mut PgConnection, consumer: &str, after: i64) -> sqlx::Result<i64> {
     let confirmed = sqlx::query!(
         r#"update consumer set seen_at = clock_timestamp(),
                confirmed = case when $2::bigint < 0 then confirmed else $2::bigint end
-           where name = $1 returning confirmed, set_config('synchronous_commit', 'off', true)"#,
+           where name = $1 returning confirmed"#,
         consumer,
         after
     );

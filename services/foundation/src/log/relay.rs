@@ -24,7 +24,7 @@ const BATCH: usize = 500;
 /// Numbers and publishes until told to stop; then once more, so that what was committed before the stop leaves too.
 pub async fn run(service: &'static str, db: Db, bus: Bus, stop: Stop) -> anyhow::Result<()> {
     let mut published = db.published();
-    let (mut relay, mut failures) = (Relay { service, session: db.session(), published: Vec::new() }, 0_u32);
+    let (mut relay, mut failures) = (Relay { service, session: db.flushed_session(), published: Vec::new() }, 0_u32);
     loop {
         let stopping = stop.requested();
         let began = Instant::now();

@@ -1,14 +1,9 @@
 //! Asking the outside over HTTP: no redirects, a time limit that a lease allows, answers read to a limit.
 
-use std::time::Duration;
-
 use serde::de::DeserializeOwned;
 
-use super::lease::LEASE;
+use super::lease::REQUEST;
 
-/// How long a request may take: what begins in the first half of a lease has ended before anybody else is given the same.
-const TIMEOUT: Duration = Duration::from_secs(2);
-const _: () = assert!(TIMEOUT.as_millis() * 2 <= LEASE.as_millis());
 /// Bytes of an answer that are read; a longer one is none.
 const MOST: usize = 64 * 1024;
 
@@ -16,8 +11,8 @@ const MOST: usize = 64 * 1024;
 pub fn client() -> reqwest::Result<reqwest::Client> {
     reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
-        .timeout(TIMEOUT)
-        .connect_timeout(TIMEOUT / 2)
+        .timeout(REQUEST)
+        .connect_timeout(REQUEST / 2)
         .build()
 }
 

@@ -11,10 +11,17 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-/// How long what was taken up belongs to whoever took it. A request to the outside begins in its first half and ends within the second,
-/// so whoever takes the same up after it asks an outside that has decided. What a paused process holds waits for it, so it is short; on a
-/// disk that takes two seconds to flush, its first half is over before taking up has been committed, and nothing leaves until that heals.
+/// How long a request to the outside may take.
+pub const REQUEST: Duration = Duration::from_secs(2);
+/// How long what was taken up belongs to whoever took it, on a disk that takes no time. A request begins so early that it has ended before
+/// that: whoever takes the same up after it asks an outside that has decided. What a paused process holds waits for it, so it is short.
 pub const LEASE: Duration = Duration::from_secs(4);
+
+/// How long it is where a flush takes so long: nothing leaves before taking it up has reached the disk, and with it what else must be on
+/// record. On a slow disk a lease would else be over before it began.
+pub(super) fn length(flushing: Duration) -> Duration {
+    LEASE + 3 * flushing
+}
 
 /// The time within which what was taken up may begin to leave.
 #[derive(Debug, Clone, Copy)]
@@ -23,10 +30,10 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// The first half of what Postgres gave, counted from before it was asked: what begins in it has ended before anybody else is
-    /// given the same.
-    pub(super) fn first_half(asked: Instant) -> Lease {
-        Lease { until: asked + LEASE / 2 }
+    /// Of what Postgres gave for this long, counted from before it was asked: what begins in it has ended before anybody else is given
+    /// the same.
+    pub(super) fn of(asked: Instant, given: Duration) -> Lease {
+        Lease { until: asked + given.saturating_sub(REQUEST) }
     }
 
     /// Whether it has not run out.
@@ -79,12 +86,12 @@ mod tests {
     use super::*;
 
     fn lease(since: Instant) -> Lease {
-        Lease::first_half(since)
+        Lease::of(since, LEASE)
     }
 
     #[tokio::test]
     async fn what_is_written_in_time_is_sent_and_what_comes_too_late_is_not() {
-        let slept = Instant::now().checked_sub(LEASE / 2 + Duration::from_secs(1)).unwrap();
+        let slept = Instant::now().checked_sub(LEASE).unwrap();
         let sent = lease(Instant::now()).body("text").collect().await.unwrap().to_bytes();
         assert_eq!(sent, "text");
         assert!(lease(slept).body("text").collect().await.is_err());
@@ -94,7 +101,7 @@ mod tests {
     async fn a_request_that_its_lease_stopped_is_known_from_one_that_nobody_took() {
         let (taking, client) = (tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap(), reqwest::Client::new());
         let url = format!("http://{}", taking.local_addr().unwrap());
-        let slept = Instant::now().checked_sub(LEASE / 2 + Duration::from_secs(1)).unwrap();
+        let slept = Instant::now().checked_sub(LEASE).unwrap();
         assert!(stopped(&client.post(&url).body(lease(slept).body("text")).send().await.unwrap_err()));
         drop(taking);
         assert!(!stopped(&client.post(&url).body(lease(Instant::now()).body("text")).send().await.unwrap_err()));

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
 use sqlx::{Connection as _, PgConnection};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 
-use super::lease::LEASE;
+use super::lease::{self, LEASE};
 use super::store;
 use super::way::{Ended, Found, Leased, Leave, Outcome, Sent, Way, backoff};
 use crate::base::{Chain, Context, Error, Stop, Timestamp, error, metrics, stop, trace};
@@ -23,6 +23,8 @@ use crate::data::{Db, Session};
 pub(super) const POLL: Duration = Duration::from_millis(250);
 /// Between two looks at least: what comes meanwhile is taken up in one batch.
 const IDLE: Duration = Duration::from_millis(2);
+/// Of so many times as many as may be under way, at most: what is taken up together on a disk that takes seconds for it.
+const AHEAD: usize = 32;
 
 /// An attempt that has ended, to be recorded.
 struct Attempted<W: Way> {
@@ -52,12 +54,19 @@ const LATER: Step = Step::Again { offered: false };
 pub async fn deliver<W: Way>(way: W, db: Db, context: Context, stop: Stop) -> anyhow::Result<()> {
     let (ended, attempts) = mpsc::channel(W::AT_ONCE);
     let mut recording = tokio::spawn(record(way.clone(), db.clone(), context, attempts));
-    let under_way = Arc::new(Semaphore::new(W::AT_ONCE));
-    let (mut received, mut session) = (db.received(), db.session());
+    let mut taker = Taker {
+        way,
+        session: db.session(),
+        held: Arc::new(Semaphore::new(W::AT_ONCE * AHEAD)),
+        under_way: Arc::new(Semaphore::new(W::AT_ONCE)),
+        room: Arc::default(),
+        ended,
+    };
+    let mut received = db.received();
     while !stop.requested() {
         received.mark_unchanged();
         let began = Instant::now();
-        let wait = match take(&way, &mut session, &under_way, &ended).await {
+        let wait = match taker.take().await {
             Ok(true) => Duration::ZERO,
             Ok(false) => POLL,
             Err(error) => {
@@ -66,63 +75,90 @@ pub async fn deliver<W: Way>(way: W, db: Db, context: Context, stop: Stop) -> an
             }
         };
         stop::idle(began, IDLE).await;
-        let room = async { under_way.acquire().await.is_ok() };
+        let (room, free) = (taker.room.clone(), taker.free());
         tokio::select! {
             () = stop.wait() => {}
             // Nobody would record any more what is sent: half a sender is worse than none.
             died = &mut recording => anyhow::bail!("recording what was delivered has ended: {died:?}"),
-            // There is more to do than may be under way at once: the first that ends makes room.
-            _ = room, if under_way.available_permits() == 0 => {}
-            _ = received.changed(), if under_way.available_permits() > 0 => {}
-            () = stop::pause(wait), if under_way.available_permits() > 0 => {}
+            // There is more to do than may be taken up: the first that ends makes room.
+            () = room.notified(), if free == 0 => {}
+            _ = received.changed(), if free > 0 => {}
+            () = stop::pause(wait), if free > 0 => {}
         }
     }
-    drop(ended);
+    drop(taker);
     Ok(recording.await?)
 }
 
-/// Takes up as many as may be under way, and begins to deliver them; tells whether there may be more.
-async fn take<W: Way>(
-    way: &W,
-    session: &mut Session,
-    under_way: &Arc<Semaphore>,
-    ended: &mpsc::Sender<Attempted<W>>,
-) -> Result<bool, Error<W::Refusal>> {
-    let free = i64::try_from(under_way.available_permits()).unwrap_or_default();
-    let db = session.db.clone();
-    let taking = async {
-        let mut connection = session.take().await?;
-        let taken = store::take(&mut connection, W::NAME, &db.instance, free).await?;
-        let ids: Vec<_> = taken.iter().map(|one| one.id).collect();
-        let items = if ids.is_empty() { Vec::new() } else { way.load(&mut connection, &ids).await? };
-        session.keep(connection);
-        Ok::<_, Error<W::Refusal>>((taken, items))
-    };
-    let (taken, items) = db.in_time(taking).await?;
-    let more = i64::try_from(taken.len()) == Ok(free);
-    let mut items: HashMap<_, _> = items.into_iter().collect();
-    for delivery in taken {
-        let Some(item) = items.remove(&delivery.id) else {
-            tracing::error!(effect = %delivery.id, way = W::NAME, "a delivery of nothing: nobody wrote down what it is");
-            continue;
-        };
-        let (way, db, ended) = (way.clone(), db.clone(), ended.clone());
-        let permit = under_way.clone().acquire_owned().await;
-        tokio::spawn(async move {
-            let attempted = attempt(&way, &db, delivery, item).await;
-            // Fails only when nobody records any more: the lease ends by itself then.
-            let _ = ended.send(attempted).await;
-            // Last: what is sent must not pile up before it is recorded.
-            drop(permit);
-        });
-    }
-    Ok(more)
+/// What was taken up, and what it is.
+type Taken<W> = (Vec<Leased>, Vec<(Uuid, <W as Way>::Item)>);
+
+/// Takes up what waits.
+struct Taker<W: Way> {
+    way: W,
+    session: Session,
+    /// Taken up, and not recorded yet.
+    held: Arc<Semaphore>,
+    /// Turns with the outside.
+    under_way: Arc<Semaphore>,
+    /// One has ended.
+    room: Arc<Notify>,
+    ended: mpsc::Sender<Attempted<W>>,
 }
 
-async fn attempt<W: Way>(way: &W, db: &Db, delivery: Leased, item: W::Item) -> Attempted<W> {
+impl<W: Way> Taker<W> {
+    /// How many may be taken up now: as many as may be under way; on a slow disk as many more as will have left before the next flush.
+    fn free(&self) -> usize {
+        let ahead = 1 + usize::try_from(self.session.db.flushing().as_millis() / 125).unwrap_or(AHEAD);
+        let held = W::AT_ONCE * AHEAD - self.held.available_permits();
+        (W::AT_ONCE * ahead.min(AHEAD)).saturating_sub(held)
+    }
+
+    /// Takes them up, and begins to deliver them; tells whether there may be more.
+    async fn take(&mut self) -> Result<bool, Error<W::Refusal>> {
+        let free = self.free();
+        if free == 0 {
+            return Ok(false);
+        }
+        let db = self.session.db.clone();
+        let (taken, items) = db.in_time(self.taken(free)).await?;
+        let more = taken.len() == free;
+        let mut items: HashMap<_, _> = items.into_iter().collect();
+        for delivery in taken {
+            let Some(item) = items.remove(&delivery.id) else {
+                tracing::error!(effect = %delivery.id, way = W::NAME, "a delivery of nothing: nobody wrote down what it is");
+                continue;
+            };
+            let (way, db, ended) = (self.way.clone(), db.clone(), self.ended.clone());
+            let (under_way, room) = (self.under_way.clone(), self.room.clone());
+            let held = self.held.clone().acquire_owned().await;
+            tokio::spawn(async move {
+                let attempted = attempt(&way, &db, &under_way, delivery, item).await;
+                // Fails only when nobody records any more: the lease ends by itself then.
+                let _ = ended.send(attempted).await;
+                // Last: what is sent must not pile up before it is recorded.
+                drop(held);
+                room.notify_one();
+            });
+        }
+        Ok(more)
+    }
+
+    async fn taken(&mut self, free: usize) -> Result<Taken<W>, Error<W::Refusal>> {
+        let (mut connection, db) = (self.session.take().await?, &self.session.db);
+        let lease = lease::length(db.flushing());
+        let taken = store::take(&mut connection, W::NAME, &db.instance, lease, free).await?;
+        let ids: Vec<_> = taken.iter().map(|one| one.id).collect();
+        let items = if ids.is_empty() { Vec::new() } else { self.way.load(&mut connection, &ids).await? };
+        self.session.keep(connection);
+        Ok((taken, items))
+    }
+}
+
+async fn attempt<W: Way>(way: &W, db: &Db, turns: &Semaphore, delivery: Leased, item: W::Item) -> Attempted<W> {
     let span = tracing::info_span!("deliver", otel.kind = "client", otel.name = format!("deliver {}", W::NAME), effect = %delivery.id);
     trace::continue_trace(&span, delivery.traceparent.as_deref());
-    let steps = AssertUnwindSafe(steps(way, db, &delivery, &item)).catch_unwind().instrument(span.clone());
+    let steps = AssertUnwindSafe(steps(way, db, turns, &delivery, &item)).catch_unwind().instrument(span.clone());
     let (step, ready) = steps.await.unwrap_or_else(|_| {
         tracing::error!(effect = %delivery.id, way = W::NAME, "a delivery panicked; it is tried again");
         (LATER, None)
@@ -130,7 +166,18 @@ async fn attempt<W: Way>(way: &W, db: &Db, delivery: Leased, item: W::Item) -> A
     Attempted { delivery, item, ready, step, span }
 }
 
-async fn steps<W: Way>(way: &W, db: &Db, delivery: &Leased, item: &W::Item) -> (Step, Option<W::Ready>) {
+/// Nothing leaves before it is on disk that it was taken up; whoever waits for the disk has no turn meanwhile.
+async fn steps<W: Way>(
+    way: &W,
+    db: &Db,
+    turns: &Semaphore,
+    delivery: &Leased,
+    item: &W::Item,
+) -> (Step, Option<W::Ready>) {
+    if !W::MARKED && !flushed(db, delivery).await {
+        return (LATER, None);
+    }
+    let mut turn = turns.acquire().await;
     let ready = match way.prepare(delivery, item).await {
         Ok(Some(ready)) => ready,
         Ok(None) => return (Step::Ended(Outcome::NoContact), None),
@@ -139,27 +186,44 @@ async fn steps<W: Way>(way: &W, db: &Db, delivery: &Leased, item: &W::Item) -> (
             return (LATER, None);
         }
     };
-    (leave(way, db, delivery, item, &ready).await, Some(ready))
+    if let Some(step) = stays(way, delivery, item, &ready).await {
+        return (step, Some(ready));
+    }
+    if W::MARKED {
+        drop(turn);
+        if !marked(db, delivery).await || !flushed(db, delivery).await {
+            return (LATER, Some(ready));
+        }
+        turn = turns.acquire().await;
+    }
+    let step = leave(way, delivery, item, &ready).await;
+    drop(turn);
+    (step, Some(ready))
 }
 
-async fn leave<W: Way>(way: &W, db: &Db, delivery: &Leased, item: &W::Item, ready: &W::Ready) -> Step {
+async fn flushed(db: &Db, delivery: &Leased) -> bool {
+    db.flushed(delivery.server, delivery.since).await.is_ok()
+}
+
+/// Why it does not leave: the outside has it already, or it must not.
+async fn stays<W: Way>(way: &W, delivery: &Leased, item: &W::Item, ready: &W::Ready) -> Option<Step> {
     if delivery.doubtful {
         match way.find(delivery.id, Some(ready)).await {
-            Found::Accepted(answer) => return Step::Accepted(answer),
-            Found::Delivered => return Step::Accepted(String::new()),
-            Found::Failed => return Step::Ended(Outcome::Failed),
-            Found::Unknown => return LATER,
+            Found::Accepted(answer) => return Some(Step::Accepted(answer)),
+            Found::Delivered => return Some(Step::Accepted(String::new())),
+            Found::Failed => return Some(Step::Ended(Outcome::Failed)),
+            Found::Unknown => return Some(LATER),
             Found::Absent => {}
         }
     }
     match way.may_leave(delivery, item, ready, delivery.now()) {
-        Leave::Yes => {}
-        Leave::Held => return Step::Ended(Outcome::Held),
-        Leave::Superseded => return Step::Ended(Outcome::Superseded),
+        Leave::Yes => None,
+        Leave::Held => Some(Step::Ended(Outcome::Held)),
+        Leave::Superseded => Some(Step::Ended(Outcome::Superseded)),
     }
-    if W::MARKED && !marked(db, delivery).await {
-        return LATER;
-    }
+}
+
+async fn leave<W: Way>(way: &W, delivery: &Leased, item: &W::Item, ready: &W::Ready) -> Step {
     // A process that slept through its lease must not act on it.
     let lease = delivery.lease();
     if !lease.holds() {
@@ -188,8 +252,7 @@ async fn marked(db: &Db, delivery: &Leased) -> bool {
 
 /// Records attempts until all of them have ended, as many in one batch as have ended meanwhile.
 async fn record<W: Way>(way: W, db: Db, context: Context, mut attempts: mpsc::Receiver<Attempted<W>>) {
-    // What a crash of the server takes of it was taken up, which did wait for the disk: the outside is asked.
-    let (mut batch, mut session) = (Vec::with_capacity(W::AT_ONCE), db.unflushed_session());
+    let (mut batch, mut session) = (Vec::with_capacity(W::AT_ONCE), db.session());
     while attempts.recv_many(&mut batch, W::AT_ONCE).await > 0 {
         let began = Instant::now();
         record_batch(&way, &context, &mut session, &batch).await;

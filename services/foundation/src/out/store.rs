@@ -1,14 +1,15 @@
 //! The table of deliveries. An acceptance is recorded whichever attempt it belongs to, a failure only by its own.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::lease::LEASE;
+use super::lease::{LEASE, Lease};
 use super::way::{Leased, Outcome};
 use crate::base::Timestamp;
+use crate::data::flush::Server;
 use crate::data::{Db, clock};
 
 /// A delivery that is asked for.
@@ -61,15 +62,58 @@ pub async fn enqueue(tx: &mut PgConnection, all: &[Enqueued<'_>]) -> sqlx::Resul
     Ok(())
 }
 
-fn lease_ms() -> i64 {
-    i64::try_from(LEASE.as_millis()).unwrap_or(i64::MAX)
+fn milliseconds(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// A delivery as it is read.
+struct Row {
+    id: Uuid,
+    subject_id: Uuid,
+    target: String,
+    due_at: Timestamp,
+    attempts: i32,
+    offered: bool,
+    released: bool,
+    doubtful: bool,
+    traceparent: Option<String>,
+    now: Timestamp,
+    server: Server,
+}
+
+impl Row {
+    /// Given for so long to whoever asked then.
+    fn leased(self, since: Instant, lease: Duration) -> sqlx::Result<Leased> {
+        Ok(Leased {
+            id: self.id,
+            subject: self.subject_id,
+            target: self.target,
+            due_at: self.due_at,
+            attempts: self.attempts,
+            offered: self.offered,
+            released: self.released,
+            doubtful: self.doubtful,
+            traceparent: self.traceparent,
+            taken_at: clock::believe(since, self.now)?,
+            since,
+            server: self.server,
+            lease: Lease::of(since, lease),
+        })
+    }
 }
 
 /// Takes up to `limit` of them under a lease, the longest waiting first; none while a restore is held, and none by a clock that has jumped,
 /// by which somebody else's lease only seems to have ended.
-pub async fn take(connection: &mut PgConnection, way: &str, instance: &str, limit: i64) -> sqlx::Result<Vec<Leased>> {
+pub async fn take(
+    connection: &mut PgConnection,
+    way: &str,
+    instance: &str,
+    lease: Duration,
+    limit: usize,
+) -> sqlx::Result<Vec<Leased>> {
     let since = Instant::now();
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        Row,
         r#"update delivery set state = 'leased', attempts = attempts + 1, taken_by = $2,
                attempt_at = clock_timestamp() + $4::bigint * interval '1 ms'
            where id = any(array(select id from delivery d where way = $1 and state in ('queued', 'leased')
@@ -80,52 +124,26 @@ pub async fn take(connection: &mut PgConnection, way: &str, instance: &str, limi
                                 order by attempt_at, id limit $3 for update skip locked))
            returning id, subject_id, target, due_at, attempts, offered_at is not null as "offered!", released, traceparent,
                      attempts > 1 or due_at < (select coalesce(doubtful_before, '-infinity') from log_head) as "doubtful!",
-                     clock_timestamp() as "taken_at!""#,
+                     clock_timestamp() as "now!", pg_postmaster_start_time() as "server!""#,
         way,
         instance,
-        limit,
-        lease_ms()
+        limit as i64,
+        milliseconds(lease)
     );
-    let taken = rows.fetch_all(connection).await?.into_iter().map(|row| {
-        Ok(Leased {
-            id: row.id,
-            subject: row.subject_id,
-            target: row.target,
-            due_at: row.due_at,
-            attempts: row.attempts,
-            offered: row.offered,
-            released: row.released,
-            doubtful: row.doubtful,
-            traceparent: row.traceparent,
-            taken_at: clock::believe(since, row.taken_at)?,
-            since,
-        })
-    });
-    taken.collect()
+    rows.fetch_all(connection).await?.into_iter().map(|row| row.leased(since, lease)).collect()
 }
 
 /// These, as whoever records a receipt knows them.
 pub(super) async fn by_ids(tx: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<Leased>> {
     let since = Instant::now();
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        Row,
         r#"select id, subject_id, target, due_at, attempts, offered_at is not null as "offered!", released, traceparent,
-                  clock_timestamp() as "now!" from delivery where id = any($1)"#,
+                  true as "doubtful!", clock_timestamp() as "now!", pg_postmaster_start_time() as "server!"
+           from delivery where id = any($1)"#,
         ids
     );
-    let read = rows.fetch_all(tx).await?.into_iter().map(|row| Leased {
-        id: row.id,
-        subject: row.subject_id,
-        target: row.target,
-        due_at: row.due_at,
-        attempts: row.attempts,
-        offered: row.offered,
-        released: row.released,
-        doubtful: true,
-        traceparent: row.traceparent,
-        taken_at: row.now,
-        since,
-    });
-    Ok(read.collect())
+    rows.fetch_all(tx).await?.into_iter().map(|row| row.leased(since, Duration::ZERO)).collect()
 }
 
 /// It may have left from now on; false when somebody took it up since.
@@ -276,7 +294,7 @@ pub(super) async fn free_orphans(db: &Db) -> sqlx::Result<bool> {
                  and (select clock_timestamp()) + ($1::bigint - 500) * interval '1 ms'
              and taken_by not in (select application_name from alive) and (select all_connected()) returning 1)
          select exists (select from freed) as "freed!""#,
-        lease_ms()
+        milliseconds(LEASE)
     )
     .fetch_one(&mut *connection)
     .await

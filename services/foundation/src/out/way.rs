@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::lease::Lease;
 use crate::base::{Context, Error, Refuse, Timestamp};
+use crate::data::flush::Server;
 
 /// A delivery that this process has taken up.
 #[derive(Debug, Clone)]
@@ -32,6 +33,8 @@ pub struct Leased {
     pub traceparent: Option<String>,
     pub(super) taken_at: Timestamp,
     pub(super) since: Instant,
+    pub(super) server: Server,
+    pub(super) lease: Lease,
 }
 
 impl Leased {
@@ -42,7 +45,7 @@ impl Leased {
 
     /// Within which it may begin to leave.
     pub fn lease(&self) -> Lease {
-        Lease::first_half(self.since)
+        self.lease
     }
 }
 

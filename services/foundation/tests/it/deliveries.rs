@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use foundation::base::{Context, Error, Refuse, Refused, Stop, Timestamp, id};
 use foundation::data::{Db, clock, db};
+use foundation::out::lease::LEASE;
 use foundation::out::store::{accepted, again, ended, release, take};
 use foundation::out::{Ended, Enqueued, Found, Lease, Leased, Leave, Outcome, Sent, Way, enqueue};
 use sqlx::PgConnection;
@@ -31,8 +32,8 @@ async fn put(db: &Db, all: &[Enqueued<'_>]) {
     db.commit(tx).await.unwrap();
 }
 
-async fn taken(db: &Db, limit: i64) -> Vec<Leased> {
-    take(&mut db.work().acquire().await.unwrap(), "pigeon", &db.instance, limit).await.unwrap()
+async fn taken(db: &Db, limit: usize) -> Vec<Leased> {
+    take(&mut db.work().acquire().await.unwrap(), "pigeon", &db.instance, LEASE, limit).await.unwrap()
 }
 
 async fn state(db: &Db, id: Uuid) -> String {
@@ -82,6 +83,7 @@ fn what_one_process_has_taken_up_no_other_takes_until_it_is_dead() {
         assert!(taken(&db, 10).await.is_empty(), "its holder lives");
         dying.rpc().close().await;
         dying.work().close().await;
+        drop(dying);
         eventually("both are taken up again", || async {
             prolong().await;
             taken(&db, 10).await.len() == 2

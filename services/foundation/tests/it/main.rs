@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod deliveries;
+mod flush;
 mod log;
 mod messages;
 mod requests;

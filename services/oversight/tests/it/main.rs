@@ -5,6 +5,7 @@
 use foundation::base::time::to_wire;
 use foundation::base::{Timestamp, id};
 use foundation::data::{Db, clock};
+use foundation::out::lease::LEASE;
 use foundation::out::store::{accepted, ended, mark_left, take};
 use foundation::out::{Leased, Outcome};
 use oversight::domain::CaseState;
@@ -38,7 +39,7 @@ fn id_of(rung: &RungFired) -> Uuid {
 }
 
 async fn taken(db: &Db, way: &str) -> Vec<Leased> {
-    take(&mut db.work().acquire().await.unwrap(), way, &db.instance, 10).await.unwrap()
+    take(&mut db.work().acquire().await.unwrap(), way, &db.instance, LEASE, 10).await.unwrap()
 }
 
 async fn release(db: &Db, id: Uuid) -> Result<CaseState, Error> {
