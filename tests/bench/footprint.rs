@@ -83,7 +83,8 @@ fn size(file: &Path) -> anyhow::Result<f64> {
 const AGAIN: &str = "with another as materialized (
      select gen_random_uuid()::text as whistle, subject, version, audiences, encode(payload, 'hex') as payload,
             encode(convert_to(aggregate_id, 'UTF8'), 'hex') as old
-     from outbox, generate_series(1, $1) where id = (select min(id) from outbox))
+     from outbox, generate_series(1, $1)
+     where id = (select min(id) from outbox where subject = 'haiqu.dispatch.whistle.blown.v1'))
  insert into outbox (event_id, subject, aggregate_id, version, audiences, payload)
  select gen_random_uuid(), subject, whistle, version, audiences,
         decode(replace(payload, old, encode(convert_to(whistle, 'UTF8'), 'hex')), 'hex')
