@@ -31,11 +31,11 @@ pub async fn measure(scale: &Scale) -> anyhow::Result<Vec<Figure>> {
     let stack = Stack::start(&Options { services: vec!["dispatch"], ..scale.options() }).await?;
     let people = Arc::new(People::enter(&stack, 1).await?);
     let callers = Callers::alone(&stack, people.clone())?;
-    let pid = stack.replicas[0].pid();
+    let resident = || resident(stack.replicas[0].pid());
     local::progress("W4: a thousand watchers");
     // What serving takes without watchers is not theirs.
     blow(&callers, scale.busy).await?;
-    let before = resident(pid)?;
+    let before = resident()?;
     let mut watching = JoinSet::new();
     for _ in 0..WATCHERS / SHARED {
         let client = WhistleServiceClient::new(channel(&stack, "dispatch")?);
@@ -46,7 +46,7 @@ pub async fn measure(scale: &Scale) -> anyhow::Result<Vec<Figure>> {
     }
     local::pause(Duration::from_secs(3)).await;
     blow(&callers, scale.steady).await?;
-    let taken = (resident(pid)? - before) * 1024.0 / f64::from(u16::try_from(WATCHERS)?);
+    let taken = (resident()? - before) * 1024.0 / f64::from(u16::try_from(WATCHERS)?);
     local::pause(Duration::from_secs(1)).await;
     // Each stream ends with the service.
     stack.stop().await;
