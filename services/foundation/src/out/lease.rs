@@ -16,6 +16,7 @@ pub const REQUEST: Duration = Duration::from_secs(2);
 /// How long what was taken up belongs to whoever took it, on a disk that takes no time. A request begins so early that it has ended before
 /// that: whoever takes the same up after it asks an outside that has decided. What a paused process holds waits for it, so it is short.
 pub const LEASE: Duration = Duration::from_secs(4);
+const _: () = assert!(REQUEST.as_millis() * 2 <= LEASE.as_millis());
 
 /// How long it is where a flush takes so long: nothing leaves before taking it up has reached the disk, and with it what else must be on
 /// record. On a slow disk a lease would else be over before it began.

@@ -275,8 +275,9 @@ pub(super) async fn ask_later(tx: &mut PgConnection, ids: &[Uuid]) -> sqlx::Resu
 }
 
 /// Frees what a process took up that is gone: Postgres sees no session of it any more; and what would wait for longer than any
-/// lease or pause: a clock wrote it that has been put right since. Leases younger than half a second stay, and nothing is freed while
-/// whoever lives may still be connecting. Tells whether something was freed.
+/// lease or pause: a clock wrote it that has been put right since. Leases younger than half a second stay, as do the longer ones of a slow
+/// disk until no more than that is left of them, and nothing is freed while whoever lives may still be connecting. Tells whether something
+/// was freed.
 pub(super) async fn free_orphans(db: &Db) -> sqlx::Result<bool> {
     let mut connection = db.work().acquire().await?;
     clock::now(&mut connection).await?;

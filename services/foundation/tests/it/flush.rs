@@ -8,8 +8,12 @@ use foundation::data::flush::Server;
 
 use super::database;
 
-async fn server(db: &Db) -> Server {
-    sqlx::query_scalar("select pg_postmaster_start_time()").fetch_one(&db.rpc()).await.unwrap()
+/// A database, and which server has it; whoever flushes it is connected.
+async fn served() -> (Db, Server) {
+    let db = database().await;
+    let server = sqlx::query_scalar("select pg_postmaster_start_time()").fetch_one(&db.rpc()).await.unwrap();
+    flushing(&db, server).await;
+    (db, server)
 }
 
 /// Whoever flushes is connected by now.
@@ -25,9 +29,7 @@ async fn commit(db: &Db) {
 
 #[tokio::test]
 async fn what_was_committed_without_waiting_is_on_disk_when_its_flush_has_ended() {
-    let db = database().await;
-    let server = server(&db).await;
-    flushing(&db, server).await;
+    let (db, server) = served().await;
     let since = Instant::now();
     commit(&db).await;
     let end: String =
@@ -39,9 +41,7 @@ async fn what_was_committed_without_waiting_is_on_disk_when_its_flush_has_ended(
 
 #[tokio::test]
 async fn many_share_a_flush() {
-    let db = database().await;
-    let server = server(&db).await;
-    flushing(&db, server).await;
+    let (db, server) = served().await;
     let all = (0..200).map(|_| db.flushed(server, Instant::now()));
     futures::future::try_join_all(all).await.unwrap();
 }
@@ -49,18 +49,14 @@ async fn many_share_a_flush() {
 #[tokio::test]
 async fn a_flush_of_another_server_and_one_over_a_younger_connection_prove_nothing() {
     let before = Instant::now();
-    let db = database().await;
-    let server = server(&db).await;
-    flushing(&db, server).await;
+    let (db, server) = served().await;
     assert!(db.flushed(server + TimeDelta::seconds(1), Instant::now()).await.is_err());
     assert!(db.flushed(server, before).await.is_err());
 }
 
 #[tokio::test]
 async fn a_server_that_dropped_its_sessions_since_proves_nothing_and_the_next_call_is_served() {
-    let db = database().await;
-    let server = server(&db).await;
-    flushing(&db, server).await;
+    let (db, server) = served().await;
     let since = Instant::now();
     commit(&db).await;
     let end = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = $1 and query like '%pg_logical_emit_message%' and pid <> pg_backend_pid()";
