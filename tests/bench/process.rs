@@ -40,7 +40,8 @@ pub async fn share(pids: &[u32], time: Duration) -> anyhow::Result<f64> {
 
 /// MiB of memory that a process has.
 pub fn resident(pid: u32) -> anyhow::Result<f64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))
+        .with_context(|| format!("process {pid} is not there"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
     Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
 }
@@ -52,7 +53,8 @@ struct Fields {
 }
 
 fn fields(pid: u32) -> anyhow::Result<Fields> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        .with_context(|| format!("process {pid} is not there"))?;
     // The name may hold anything; what follows it does not.
     let (_, fields) = stat.rsplit_once(") ").context("no stat")?;
     let fields: Vec<&str> = fields.split(' ').collect();

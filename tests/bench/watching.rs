@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use local::people::{Somebody, channel};
 use local::scenario::time;
@@ -31,7 +32,9 @@ pub async fn measure(scale: &Scale) -> anyhow::Result<Vec<Figure>> {
     let stack = Stack::start(&Options { services: vec!["dispatch"], ..scale.options() }).await?;
     let people = Arc::new(People::enter(&stack, 1).await?);
     let callers = Callers::alone(&stack, people.clone())?;
-    let resident = || resident(stack.replicas[0].pid());
+    // Only dispatch runs; the stack knows of all.
+    let dispatch = stack.replicas.iter().find(|replica| replica.service == "dispatch").context("no dispatch")?.pid();
+    let resident = || resident(dispatch);
     local::progress("W4: a thousand watchers");
     // What serving takes without watchers is not theirs.
     blow(&callers, scale.busy).await?;
