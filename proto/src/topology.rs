@@ -13,7 +13,7 @@ pub trait Event: prost::Message + Default {
     /// Id of what the event is about; later events about it never overtake a parked one.
     fn aggregate(&self) -> &str;
 
-    /// Grows with every change of it.
+    /// Grows with every change of it; of what happens to a thing once (a rung, a message), its number or 1.
     fn version(&self) -> i64;
 
     /// Who did it.

@@ -9,9 +9,9 @@ mod sql;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use proto::SERVICES;
 use proto::TOPOLOGY;
 use proto::access::{ACCESS, Relation, Role};
-use proto::services::NAMES;
 
 /// What a reader finds in every service.
 const FILES: [&str; 10] = [
@@ -56,9 +56,9 @@ fn sources() -> Vec<PathBuf> {
 
 #[test]
 fn services_depend_on_foundation_and_proto_and_never_on_each_other() {
-    for service in NAMES {
+    for service in SERVICES {
         let manifest = read(format!("services/{service}/Cargo.toml"));
-        for other in NAMES.iter().filter(|other| **other != service) {
+        for other in SERVICES.iter().filter(|other| **other != service) {
             assert!(!manifest.contains(&format!("\n{other}.workspace")), "{service} depends on {other}");
         }
     }
@@ -66,7 +66,7 @@ fn services_depend_on_foundation_and_proto_and_never_on_each_other() {
 
 #[test]
 fn every_service_has_the_same_files() {
-    for service in NAMES {
+    for service in SERVICES {
         for file in FILES {
             assert!(root().join(format!("services/{service}/src/{file}")).exists(), "{service} has no {file}");
         }
@@ -117,7 +117,7 @@ fn the_topology_is_the_checked_in_text_and_what_the_services_really_subscribe_to
     }
     assert_eq!(text, read("tests/topology.txt"));
     let routes = [grievances::routes(), dispatch::routes(), notifications::routes(), oversight::routes()];
-    for consumer in NAMES {
+    for consumer in SERVICES {
         let mut given: Vec<_> =
             TOPOLOGY.iter().filter(|topic| topic.consumers.contains(&consumer)).map(|topic| topic.subject).collect();
         given.sort_unstable();
@@ -129,11 +129,11 @@ fn the_topology_is_the_checked_in_text_and_what_the_services_really_subscribe_to
 #[test]
 fn nats_lets_every_service_publish_its_own_events_and_hints_and_nothing_else() {
     let users = read("deploy/nats/users.conf");
-    for service in NAMES {
+    for service in SERVICES {
         let own = users.split("user: ").find(|user| user.starts_with(&format!("{service},"))).unwrap();
         assert!(own.contains(&format!("\"haiqu.{service}.>\", \"haiqu-hint.{service}\"")), "{service}");
         assert!(own.contains(&format!("subscribe: [\"_INBOX.>\", \"haiqu-hint.{service}\"]")), "{service}");
-        let others = NAMES.iter().filter(|other| **other != service);
+        let others = SERVICES.iter().filter(|other| **other != service);
         others.for_each(|other| assert!(!own.contains(&format!("haiqu.{other}.")), "{service} speaks for {other}"));
     }
 }
@@ -142,7 +142,7 @@ fn nats_lets_every_service_publish_its_own_events_and_hints_and_nothing_else() {
 fn every_service_stands_in_the_readme_and_the_readme_stays_short() {
     let readme = read("README.md");
     assert!(readme.lines().count() < 150, "the README has {} lines", readme.lines().count());
-    for service in NAMES {
+    for service in SERVICES {
         assert!(readme.contains(&format!("`{service}`")), "the README does not name {service}");
     }
 }

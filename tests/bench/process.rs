@@ -53,8 +53,8 @@ struct Fields {
 }
 
 fn fields(pid: u32) -> anyhow::Result<Fields> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))
-        .with_context(|| format!("process {pid} is not there"))?;
+    let stat =
+        std::fs::read_to_string(format!("/proc/{pid}/stat")).with_context(|| format!("process {pid} is not there"))?;
     // The name may hold anything; what follows it does not.
     let (_, fields) = stat.rsplit_once(") ").context("no stat")?;
     let fields: Vec<&str> = fields.split(' ').collect();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use local::demo::{Kill, Moment, Screen, play};
 use local::stack::Stack;
-use proto::services::NAMES;
+use proto::SERVICES;
 use testing::run;
 
 #[test]
@@ -13,7 +13,7 @@ fn the_main_job_comes_through_whichever_service_is_killed_at_whichever_moment() 
     run(async {
         let stack = Stack::start(&system_tests::options()).await.unwrap();
         for (word, moment) in Moment::ALL {
-            for service in NAMES {
+            for service in SERVICES {
                 let clean =
                     play(&stack, Duration::from_millis(200), Some(Kill { service, moment }), &Screen::Nobody).await;
                 assert!(clean.unwrap_or_else(|error| panic!("{service}@{word}: {error:#}")), "{service}@{word}");

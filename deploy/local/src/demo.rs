@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use chrono::{DateTime, FixedOffset, TimeDelta, Utc};
-use proto::services::NAMES;
+use proto::SERVICES;
 use serde_json::json;
 use tokio::sync::broadcast;
 
@@ -87,12 +87,12 @@ impl FromStr for Kill {
     fn from_str(text: &str) -> Result<Kill, String> {
         let wrong = || {
             format!(
-                "`{text}` is not <service>@<moment>: services {NAMES:?}, moments {:?}",
+                "`{text}` is not <service>@<moment>: services {SERVICES:?}, moments {:?}",
                 Moment::ALL.map(|(word, _)| word)
             )
         };
         let (service, word) = text.split_once('@').ok_or_else(wrong)?;
-        let service = NAMES.into_iter().find(|known| *known == service).ok_or_else(wrong)?;
+        let service = SERVICES.into_iter().find(|known| *known == service).ok_or_else(wrong)?;
         let moment = Moment::ALL.into_iter().find(|(known, _)| *known == word).ok_or_else(wrong)?.1;
         Ok(Kill { service, moment })
     }

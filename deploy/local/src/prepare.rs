@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use proto::services::NAMES;
+use proto::SERVICES;
 use tokio::process::Command;
 
 use crate::progress;
@@ -14,7 +14,7 @@ use crate::servers::{Given, Servers, execute};
 
 /// Crates with queries: foundation, and every service.
 fn crates() -> impl Iterator<Item = &'static str> {
-    std::iter::once("foundation").chain(NAMES)
+    std::iter::once("foundation").chain(SERVICES)
 }
 
 /// What to do.

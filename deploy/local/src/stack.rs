@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use chrono::{DateTime, Utc};
-use proto::services::NAMES;
+use proto::SERVICES;
 use tokio::process::Command;
 use tokio::sync::watch;
 use tonic::transport::Endpoint;
@@ -49,7 +49,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Options {
         let (given, env) = (Given::default(), Vec::new());
-        let services = NAMES.to_vec();
+        let services = SERVICES.to_vec();
         Options { given, services, replicas: 1, nats_for_services: None, env, binary: None, through: None }
     }
 }
@@ -221,7 +221,7 @@ async fn build() -> anyhow::Result<PathBuf> {
 
 async fn databases(servers: &Servers, binary: &Path) -> anyhow::Result<BTreeMap<&'static str, String>> {
     let mut databases = BTreeMap::new();
-    for service in NAMES {
+    for service in SERVICES {
         // A given server may hold those of an earlier run.
         let name = format!("haiqu_{service}_{:08x}", rand::random::<u32>());
         let password = format!("{:032x}", rand::random::<u128>());
@@ -238,7 +238,7 @@ async fn databases(servers: &Servers, binary: &Path) -> anyhow::Result<BTreeMap<
 
 fn addresses(servers: &Servers, replicas: usize) -> anyhow::Result<Vec<Replica>> {
     let mut all = Vec::new();
-    for service in NAMES {
+    for service in SERVICES {
         for number in 1..=replicas {
             let address = format!("http://127.0.0.1:{}", free_port()?);
             let log = servers.folder.join(format!("logs/{service}-{number}.log"));
@@ -270,7 +270,7 @@ impl Shared<'_> {
             let told = own.map(|other| self.through(replica, &other.address)).collect::<anyhow::Result<Vec<_>>>()?;
             Ok(format!("{service}={}", told.join("|")))
         };
-        let peers = NAMES.iter().map(|service| of(service)).collect::<anyhow::Result<Vec<_>>>()?;
+        let peers = SERVICES.iter().map(|service| of(service)).collect::<anyhow::Result<Vec<_>>>()?;
         let nats = self.options.nats_for_services.as_ref().unwrap_or(&self.servers.nats_url);
         let photos = format!("file://{}", self.servers.folder.join("photos").display());
         let link_base = all.iter().find(|other| other.service == "notifications").map(|other| other.address.clone());

@@ -5,11 +5,10 @@ use foundation::log::{Announcement, Audiences};
 use serde_json::{Value, json};
 
 use crate::domain::command::Event;
-use crate::domain::ladder::Fired;
+use crate::domain::ladder::{Due, Fired};
 use crate::domain::policy::{Created, Policy};
 use crate::domain::whistle::{Assignment, Changed, Whistle};
 use crate::domain::{AssignmentId, directory};
-use crate::store::ladder::Due;
 use crate::wire::event as wire;
 
 /// Whoever may see a whistle.
@@ -105,16 +104,15 @@ pub fn rung_fired(context: &Context, due: &Due, fired: &Fired, policy: &Policy) 
 
 /// An entry of the directory changed. Only those who see all of it learn of it, and the unit of its own.
 pub fn entry_changed(context: &Context, changed: &directory::Changed) -> Announcement {
-    match (wire::entry(changed), &changed.command) {
-        (wire::Entry::Unit(event), directory::Command::PutUnit { id, contacts, .. }) => {
+    match &changed.command {
+        directory::Command::PutUnit { id, contacts, .. } => {
             let roles: Vec<_> = contacts.iter().map(|contact| contact.role).collect();
+            let event = wire::unit_changed(*id, changed.version);
             let announcement = Announcement::of(event, &Audiences::default().unit(id.0), context);
             announcement.with_history("unit_put", json!({ "roles": roles }))
         }
-        (wire::Entry::Unit(event), directory::Command::PutDeputyMayor { .. }) => {
-            Announcement::of(event, &Audiences::default(), context)
-        }
-        (wire::Entry::DeputyMayor(event), _) => {
+        directory::Command::PutDeputyMayor { matter, .. } => {
+            let event = wire::deputy_mayor_changed(matter, changed.version);
             Announcement::of(event, &Audiences::default(), context).with_history("deputy_mayor_put", json!({}))
         }
     }

@@ -23,8 +23,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::error::Error;
-use crate::operations::ladder::{Policies, run_many};
-use crate::store::ladder;
+use crate::operations::ladder::{Policies, run_many, until_next};
 
 /// What others created is found within this time.
 const POLL: Duration = Duration::from_secs(1);
@@ -77,9 +76,7 @@ impl Firing {
     async fn batch(&mut self, limit: i64, except: &[Uuid], taken: &mut Vec<Uuid>) -> Result<(), Error> {
         let mut connection = self.session.take().await?;
         let mut tx = connection.begin().await?;
-        let due = ladder::take_due(&mut tx, limit, except).await?;
-        taken.extend(due.iter().map(|due| due.id.0));
-        run_many(&mut tx, &self.context, &due, &mut self.policies).await?;
+        run_many(&mut tx, &self.context, (limit, except), &mut self.policies, taken).await?;
         tx.commit().await?;
         self.session.keep(connection);
         if !taken.is_empty() {
@@ -215,7 +212,7 @@ impl Loop {
         let db = session.db.clone();
         let asked = async {
             let mut connection = session.take().await?;
-            let until = ladder::until_next(&mut connection, except).await?;
+            let until = until_next(&mut connection, except).await?;
             session.keep(connection);
             Ok::<_, sqlx::Error>(until)
         };

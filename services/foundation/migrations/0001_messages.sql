@@ -37,18 +37,20 @@ comment on column log_head.clock_doubted_at is 'Since when Postgres''s clock is 
 comment on column log_head.clock_right_until is 'What it showed last before it jumped';
 comment on column log_head.clock_releases is 'Grows whenever such a doubt is taken away: everybody then begins to watch anew';
 
+-- Numbering writes every row once more: where there is room for it on its page, the log of Postgres gets what differs, not the row. A row
+-- is found by its id until it has a position, and by that from then on; an index of all ids would be written twice for each.
 create table outbox (
-    id bigint generated always as identity primary key,
+    id bigint generated always as identity,
     event_id uuid not null,
     subject text not null,
     aggregate_id text not null,
     version bigint not null,
     payload bytea not null,
     traceparent text,
-    audiences text[] not null,
+    audiences text not null,
     occurred_at timestamptz not null default clock_timestamp(),
     position bigint
-);
+) with (fillfactor = 80);
 comment on table outbox is 'Events published by this service; committed with the change that they tell of, kept 30 days';
 comment on column outbox.id is 'Drawn after the row of the aggregate is locked: for one aggregate, id order is version order';
 comment on column outbox.event_id is 'CloudEvents id';
@@ -57,10 +59,10 @@ comment on column outbox.aggregate_id is 'What the event is about';
 comment on column outbox.version is 'Its version from then on';
 comment on column outbox.payload is 'The protobuf message';
 comment on column outbox.traceparent is 'W3C trace context of the publishing transaction';
-comment on column outbox.audiences is 'Who may learn of it: unit:, area: (matched by what it begins with), matter:, person:';
+comment on column outbox.audiences is 'Who may learn of it: unit:, area: (matched by what it begins with), matter:, person:; U+001F between them';
 comment on column outbox.occurred_at is 'When it was published';
 comment on column outbox.position is 'Gap-free number in the log; null until numbered';
-create index outbox_unnumbered on outbox (id) where position is null;
+create unique index outbox_unnumbered on outbox (id) where position is null;
 create unique index outbox_position on outbox (position) where position is not null;
 
 create table relay (
@@ -90,27 +92,26 @@ create table inbox (
     event_id uuid not null,
     state text not null check (state in ('done', 'parked', 'replay')),
     subject text not null,
-    aggregate_id text not null,
+    aggregate_id text,
     payload bytea,
     traceparent text,
     reason text,
     received_at timestamptz not null default clock_timestamp(),
     arrival bigint generated always as identity,
-    primary key (consumer, event_id)
+    primary key (event_id, consumer)
 );
 comment on table inbox is 'Events received: each is applied once; kept 45 days, longer than any log keeps its events';
 comment on column inbox.consumer is 'Who subscribes';
-comment on column inbox.event_id is 'CloudEvents id';
+comment on column inbox.event_id is 'CloudEvents id, a UUIDv7: sorts by time';
 comment on column inbox.state is 'done; parked (a dead letter); replay (ops asked to apply it again)';
 comment on column inbox.subject is 'CloudEvents type';
-comment on column inbox.aggregate_id is 'Later events about it park behind a parked one';
+comment on column inbox.aggregate_id is 'Later events about it park behind a parked one; kept while parked';
 comment on column inbox.payload is 'Kept while parked';
 comment on column inbox.traceparent is 'Kept while parked';
 comment on column inbox.reason is 'Why it was parked';
 comment on column inbox.received_at is 'When it was handled';
 comment on column inbox.arrival is 'Order of handling: parked events are replayed in it';
 create index inbox_parked on inbox (consumer, aggregate_id, arrival) where state <> 'done';
-create index inbox_received_at on inbox (received_at);
 
 create table catchup (
     consumer text not null,
@@ -152,14 +153,15 @@ comment on function cluster() is
     'Which server, timeline and database this is; differs after a restore and after a failover, null on a standby';
 
 create table history (
-    event_id uuid primary key,
+    event_id uuid not null,
     subject_id text not null,
     version bigint not null,
     at timestamptz not null,
     actor text not null,
     role text not null,
     kind text not null,
-    data jsonb not null
+    data jsonb not null,
+    primary key (subject_id, version, event_id)
 );
 comment on table history is 'What was done, by whom: a row a change, data and never text; what is its own history (a rung that fired, a delivery) is not here';
 comment on column history.event_id is 'Of the event that tells of it, by whose position it is ordered';
@@ -170,8 +172,8 @@ comment on column history.actor is 'Opaque subject of the person or service';
 comment on column history.role is 'The role that they acted in';
 comment on column history.kind is 'What was done, machine-readable';
 comment on column history.data is 'What belongs to it';
-create index history_subject on history (subject_id, version);
 
+-- Written three or four times, as the outbox.
 create table delivery (
     id uuid primary key,
     way text not null,
@@ -192,7 +194,7 @@ create table delivery (
     answer text,
     released boolean not null default false,
     traceparent text
-);
+) with (fillfactor = 70);
 comment on table delivery is 'What leaves the house, each once: its state stands here and nowhere else';
 comment on column delivery.id is 'The effect''s name: the same id wherever it is stored, and what the outside is given';
 comment on column delivery.way is 'How it leaves: sms, call, push, correction';
@@ -237,9 +239,9 @@ begin
     -- Who only reads the log tries this one, and does not number while somebody does; the row's own lock cannot be tried without a write.
     perform pg_advisory_xact_lock('log_head'::regclass::oid::int, 0);
     select log_head.position into head from log_head for update;
-    with unnumbered as (select id from outbox where outbox.position is null order by id limit 500),
-         batch as (select id, row_number() over (order by id) as number from unnumbered)
-    update outbox set position = head + batch.number from batch where outbox.id = batch.id;
+    with unnumbered as (select ctid, id from outbox where outbox.position is null order by id limit 500),
+         batch as (select ctid, row_number() over (order by id) as number from unnumbered)
+    update outbox set position = head + batch.number from batch where outbox.ctid = batch.ctid;
     get diagnostics assigned = row_count;
     head := head + assigned;
     update log_head set position = head;

@@ -3,6 +3,7 @@
 pub mod auth;
 pub mod calls;
 pub mod client;
+pub mod http;
 mod json;
 mod json_stream;
 mod once;

@@ -8,19 +8,23 @@ use crate::domain::Stage;
 use crate::domain::grievance::{Changed, Event, Grievance};
 use crate::wire::event as wire;
 
-/// Whoever may see a grievance.
-fn audiences(grievance: &Grievance) -> Audiences {
+/// Whoever may see a grievance, or might until this change.
+fn audiences(before: Option<&Grievance>, grievance: &Grievance) -> Audiences {
     let own = Audiences::default().area(&grievance.area).person(&grievance.owner);
     let own = if grievance.submitter == grievance.owner { own } else { own.person(&grievance.submitter) };
-    match &grievance.matter {
-        Some(matter) => own.matter(matter),
-        None => own,
-    }
+    let mut matters: Vec<_> = before.and_then(|before| before.matter.as_ref()).into_iter().collect();
+    matters.extend(&grievance.matter);
+    matters.dedup();
+    matters.into_iter().fold(own, |audiences, matter| audiences.matter(matter))
 }
 
 /// What others may learn of a change.
-pub fn of(context: &Context, Changed { grievance, events, .. }: &Changed) -> Vec<Announcement> {
-    let to = audiences(grievance);
+pub fn of(
+    context: &Context,
+    before: Option<&Grievance>,
+    Changed { grievance, events, .. }: &Changed,
+) -> Vec<Announcement> {
+    let to = audiences(before, grievance);
     let state = grievance.state;
     let announced = events.iter().filter_map(|event| {
         Some(match event {

@@ -3,6 +3,7 @@
 //! `accepted`, `delivered` or `failed`, or 404. Both carry our key as bearer token.
 
 use foundation::base::text;
+use foundation::call::http::json as answered;
 use foundation::out::{Found, Lease, Sent, http, lease};
 use reqwest::StatusCode;
 use reqwest::header::CONTENT_TYPE;
@@ -47,7 +48,7 @@ impl Gateway {
             }
         };
         let status = response.status();
-        match http::json::<Answer>(response).await {
+        match answered::<Answer>(response).await {
             Some(answer) if status.is_success() && answer.code == "OK" => Sent::Accepted(text::masked(to)),
             Some(answer) if status == StatusCode::UNPROCESSABLE_ENTITY => {
                 tracing::error!(effect = %id, code = answer.code, "the gateway refuses this message");
@@ -68,7 +69,7 @@ impl Gateway {
         if status == StatusCode::NOT_FOUND {
             return Found::Absent;
         }
-        let Some(answer) = http::json::<Answer>(response).await else { return Found::Unknown };
+        let Some(answer) = answered::<Answer>(response).await else { return Found::Unknown };
         match answer.status.as_deref().filter(|_| status.is_success() && answer.code == "OK") {
             Some("accepted") => Found::Accepted(String::new()),
             Some("delivered") => Found::Delivered,

@@ -2,6 +2,7 @@
 //! to be mapped onto the platform's own when its text is at hand: `POST /v1/cases` hands a document over under our id,
 //! `GET /v1/cases/{id}` answers its receipt, or 404. Both carry our key as bearer token.
 
+use foundation::call::http::json as answered;
 use foundation::out::{Found, Lease, Sent, http, lease};
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{RequestBuilder, StatusCode};
@@ -94,7 +95,7 @@ impl Platform {
         if status == StatusCode::NOT_FOUND {
             return Ok(None);
         }
-        let receipt = http::json::<Receipt>(response).await;
+        let receipt = answered::<Receipt>(response).await;
         match receipt.filter(|receipt| status.is_success() && receipt.code == "OK") {
             Some(receipt) => Ok(Some(receipt.receipt)),
             None => {

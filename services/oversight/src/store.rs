@@ -4,21 +4,16 @@ pub mod case;
 pub mod correction;
 pub mod timeline;
 
+use foundation::data::column;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// A column of what is written in one statement.
-fn column<'t, T, V>(of: &'t [T], value: impl Fn(&'t T) -> V) -> Vec<V> {
-    of.iter().map(value).collect()
-}
-
-/// Lets one transaction after the other open or correct the cases of these assignments: an annulment finds the case, or is on the timeline
-/// before there is one.
+/// Lets one transaction after the other open or correct the cases of these assignments. Asked once a transaction, for all of them: everybody
+/// then waits in the same order, and nobody for whoever waits for them.
 pub async fn in_turn(tx: &mut PgConnection, mut assignments: Vec<Uuid>) -> sqlx::Result<()> {
     if assignments.is_empty() {
         return Ok(());
     }
-    // Everybody in the same order: nobody waits for whoever waits for them.
     assignments.sort_unstable();
     let locks = sqlx::query!(
         "select pg_advisory_xact_lock(hashtextextended(one::text, 0)) from unnest($1::uuid[]) as one",

@@ -23,8 +23,6 @@ fn happened(tx: &mut PgConnection, events: Vec<Envelope>) -> BoxFuture<'_, Resul
             cases.extend(meaning.case.map(|case| (case, event.traceparent)));
             annulled.extend(meaning.annulled);
         }
-        operations::timeline::run_many(tx, &lines).await?;
-        operations::case::open_many(tx, &cases).await?;
-        Ok(operations::correction::run_many(tx, &annulled).await?)
+        Ok(operations::timeline::run_many(tx, &lines, &cases, &annulled).await?)
     })
 }

@@ -1,7 +1,7 @@
 //! F16: Postgres's clock jumps an hour ahead. It is detected, ops is alarmed, rungs wait; the clock is put right, and ops says go.
 
 use futures::future::BoxFuture;
-use proto::services::NAMES;
+use proto::SERVICES;
 use sqlx::{Connection as _, PgConnection};
 
 use super::{Field, Struck};
@@ -20,7 +20,7 @@ pub fn jumped<'a>(field: &'a mut Field<'_>) -> BoxFuture<'a, anyhow::Result<Stru
         field.wait(2.0).await;
         let waiting = waiting(field).await?;
         anyhow::ensure!(fired(field).await? == before, "rungs fired before ops had said go");
-        for service in NAMES {
+        for service in SERVICES {
             let doubt = field.hold(service).await?.clock_doubt_time;
             anyhow::ensure!(doubt.is_some(), "{service} believes a clock that has jumped");
             field.confirm_clock(service).await?;

@@ -9,7 +9,7 @@ use foundation::base::{Timestamp, id};
 use uuid::Uuid;
 
 use super::policy::{Policy, Step};
-use super::{AssignmentId, Card, EffectKind, Kind, LadderId, Target};
+use super::{AssignmentId, Card, EffectKind, GrievanceId, Kind, LadderId, Role, Target, UnitId, WhistleId};
 
 /// The timed steps that guard one assignment until one deadline.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +58,29 @@ pub struct Fired {
     pub generation: i32,
     /// The rung, with its times.
     pub rung: Rung,
+}
+
+/// An assignment with a rung due, and what its event tells of.
+#[derive(Debug, Clone)]
+pub struct Due {
+    /// The assignment.
+    pub id: AssignmentId,
+    /// Its unit.
+    pub unit: UnitId,
+    /// Its role.
+    pub role: Role,
+    /// Its whistle.
+    pub whistle: WhistleId,
+    /// The grievance.
+    pub grievance: GrievanceId,
+    /// The whistle's area.
+    pub area: String,
+    /// The whistle's matter.
+    pub matter: String,
+    /// The whistle's T0.
+    pub blown_at: Timestamp,
+    /// The whistle's policy.
+    pub policy_version: i64,
 }
 
 /// One thing that a fired rung asks for.

@@ -86,7 +86,7 @@ pub fn decide(
     allowed(before, &command)?;
     let (mut after, mut events) = (Whistle { version: before.version + 1, ..before.clone() }, Vec::new());
     after.carry_out(command, now, policy, &mut events)?;
-    Ok((after, events))
+    if events.is_empty() { Ok((before.clone(), events)) } else { Ok((after, events)) }
 }
 
 /// Cards are annulled, and grades arrive, after a whistle is over too.

@@ -6,27 +6,33 @@ use std::collections::btree_map::Entry;
 use foundation::base::{Context, metrics};
 use foundation::log::publish;
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use crate::announcements;
 use crate::domain::policy::Policy;
 use crate::error::Error;
-use crate::store::ladder::{Due, Firing};
+use crate::store::ladder::Firing;
+pub use crate::store::ladder::until_next;
 use crate::store::{self, ladder};
 
 /// Policies by version; they never change.
 pub type Policies = BTreeMap<i64, Policy>;
 
-/// Fires the rungs of these assignments, which are locked, that are due: a number of statements that does not grow with them.
+/// Fires the due rungs of up to so many assignments, but for some: a number of statements that does not grow with them. Tells which it
+/// took, also where it then fails.
 pub async fn run_many(
     tx: &mut PgConnection,
     context: &Context,
-    due: &[Due],
+    (limit, except): (i64, &[Uuid]),
     policies: &mut Policies,
+    taken: &mut Vec<Uuid>,
 ) -> Result<(), Error> {
+    let due = ladder::take_due(tx, limit, except).await?;
+    taken.extend(due.iter().map(|due| due.id.0));
     if due.is_empty() {
         return Ok(());
     }
-    for one in due {
+    for one in &due {
         if let Entry::Vacant(unknown) = policies.entry(one.policy_version) {
             let policy = store::policy::get(tx, one.policy_version).await?;
             unknown.insert(policy.ok_or_else(|| Error::not_found("policy", one.policy_version))?);
@@ -35,7 +41,7 @@ pub async fn run_many(
     let ids: Vec<_> = due.iter().map(|due| due.id).collect();
     let (mut ladders, now) = ladder::load(tx, &ids).await?;
     let (mut fired, mut next) = (Vec::new(), Vec::new());
-    for one in due {
+    for one in &due {
         let (Some(policy), Some(ladder)) =
             (policies.get(&one.policy_version), ladders.get_mut(&one.id).and_then(|own| own.last_mut()))
         else {

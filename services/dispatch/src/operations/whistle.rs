@@ -31,9 +31,11 @@ pub fn run<'t>(
         let key = command.key();
         let Loaded { whistle: before, policy, now, missing } = load(tx, context, &command).await?;
         let (whistle, events) = decide(before.as_ref(), command, now, &policy)?;
-        store::whistle::save(tx, before.as_ref(), &whistle, &events, &policy, now).await?;
         let changed = Changed { whistle, events, key, policy_version: policy.version, missing, at: now };
-        publish(tx, announcements::of(context, &changed, &policy)).await?;
+        if !changed.events.is_empty() {
+            store::whistle::save(tx, before.as_ref(), &changed.whistle, &changed.events, &policy, now).await?;
+            publish(tx, announcements::of(context, &changed, &policy)).await?;
+        }
         Ok(changed)
     })
 }

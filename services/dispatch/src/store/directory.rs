@@ -54,16 +54,20 @@ pub async fn known(tx: &mut PgConnection, units: &[UnitId], matter: &str, policy
     Ok(Some(Known { policy, roles, deputy_mayor: row.deputy_mayor, now: clock::believe(before, row.now)? }))
 }
 
-/// The version of the entry that a command is about, locked; 0 when there is none yet.
+/// The version of the entry that a command is about, locked; 0 when there is none yet. A lock of its own: where there is no row yet, there
+/// is none to lock.
 pub async fn load(tx: &mut PgConnection, command: &Command) -> sqlx::Result<i64> {
+    let entry = match command {
+        Command::PutUnit { id, .. } => id.to_string(),
+        Command::PutDeputyMayor { matter, .. } => matter.clone(),
+    };
+    sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1, 0))", entry).execute(&mut *tx).await?;
     let version = match command {
         Command::PutUnit { id, .. } => {
-            sqlx::query_scalar!("select version from unit where id = $1 for update", id.0).fetch_optional(tx).await?
+            sqlx::query_scalar!("select version from unit where id = $1", id.0).fetch_optional(tx).await?
         }
         Command::PutDeputyMayor { matter, .. } => {
-            sqlx::query_scalar!("select version from deputy_mayor where matter = $1 for update", matter)
-                .fetch_optional(tx)
-                .await?
+            sqlx::query_scalar!("select version from deputy_mayor where matter = $1", matter).fetch_optional(tx).await?
         }
     };
     Ok(version.unwrap_or(0))

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::column;
 use crate::domain::command::Refusal;
-use crate::domain::ladder::{Fired, Ladder, Rung};
+use crate::domain::ladder::{Due, Fired, Ladder, Rung};
 use crate::domain::policy::Policy;
 use crate::domain::{AssignmentId, Card, EffectKind, GrievanceId, Kind, LadderId, Role, Target, UnitId, WhistleId};
 use crate::error::Error;
@@ -182,29 +182,6 @@ pub async fn annul(tx: &mut PgConnection, ladder: LadderId, rung: i32, reason: &
         .execute(tx)
         .await?;
     Ok(())
-}
-
-/// An assignment with a rung due, locked.
-#[derive(Debug, Clone)]
-pub struct Due {
-    /// The assignment.
-    pub id: AssignmentId,
-    /// Its unit.
-    pub unit: UnitId,
-    /// Its role.
-    pub role: Role,
-    /// Its whistle.
-    pub whistle: WhistleId,
-    /// The grievance.
-    pub grievance: GrievanceId,
-    /// The whistle's area.
-    pub area: String,
-    /// The whistle's matter.
-    pub matter: String,
-    /// The whistle's T0.
-    pub blown_at: Timestamp,
-    /// The whistle's policy.
-    pub policy_version: i64,
 }
 
 /// Locks up to `limit` assignments with a rung due, earliest first, past those that others hold.

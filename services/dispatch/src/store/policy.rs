@@ -61,8 +61,11 @@ pub async fn add(tx: &mut PgConnection, policy: &Policy) -> sqlx::Result<(i64, T
 /// Refuses a Postgres without a synchronous standby, unless that is asked for by name: what the ladder has acknowledged must
 /// survive the loss of a server.
 pub async fn require_standby(db: &Db, without: bool) -> anyhow::Result<()> {
-    let names = sqlx::query_scalar!(r#"select current_setting('synchronous_standby_names') as "names!""#);
-    let names = names.fetch_one(&db.work()).await?;
+    let asked = |db: Db| async move {
+        let names = sqlx::query_scalar!(r#"select current_setting('synchronous_standby_names') as "names!""#);
+        names.fetch_one(&db.work()).await
+    };
+    let names = db.insist(asked).await?;
     anyhow::ensure!(
         without || !names.is_empty(),
         "Postgres has no synchronous standby (synchronous_standby_names is empty): add one, or say --without-standby"

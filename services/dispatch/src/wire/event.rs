@@ -7,7 +7,6 @@ use proto::events::v1::rung_effect as effect;
 use proto::events::v1::whistle_ref::Subject;
 
 use crate::domain::command::Command;
-use crate::domain::directory::{self, Changed};
 use crate::domain::ladder::{Action, Effect, Fired};
 use crate::domain::policy::Policy;
 use crate::domain::whistle::{Assignment, Whistle};
@@ -178,24 +177,14 @@ pub fn closed(whistle: &Whistle, at: Timestamp) -> v1::WhistleClosed {
     v1::WhistleClosed { whistle, close_time: Some(to_wire(at)), version, actor: None }
 }
 
-/// An entry of the directory.
-pub enum Entry {
-    /// A unit.
-    Unit(v1::UnitChanged),
-    /// A deputy mayor.
-    DeputyMayor(v1::DeputyMayorChanged),
+/// A unit of the directory changed.
+pub fn unit_changed(id: UnitId, version: i64) -> v1::UnitChanged {
+    v1::UnitChanged { unit_id: id.to_string(), version, actor: None }
 }
 
-/// An entry of the directory changed.
-pub fn entry(Changed { command, version }: &Changed) -> Entry {
-    match command {
-        directory::Command::PutUnit { id, .. } => {
-            Entry::Unit(v1::UnitChanged { unit_id: id.to_string(), version: *version, actor: None })
-        }
-        directory::Command::PutDeputyMayor { matter, .. } => {
-            Entry::DeputyMayor(v1::DeputyMayorChanged { matter: matter.clone(), version: *version, actor: None })
-        }
-    }
+/// A deputy mayor of the directory changed.
+pub fn deputy_mayor_changed(matter: &str, version: i64) -> v1::DeputyMayorChanged {
+    v1::DeputyMayorChanged { matter: matter.to_owned(), version, actor: None }
 }
 
 /// A policy was added.

@@ -3,7 +3,8 @@
 use dispatch::Error;
 use dispatch::domain::command::{Command, Refusal};
 use dispatch::domain::ladder::{Fired, Rung};
-use dispatch::domain::{AssignmentState, Kind};
+use dispatch::domain::{AssignmentState, Kind, UnitId, directory};
+use dispatch::operations;
 use dispatch::schedule::Firing;
 use dispatch::store::{ladder, policy};
 use foundation::data::Db;
@@ -36,6 +37,25 @@ fn of_two_answers_at_once_the_second_learns_of_the_first() {
         db.commit(first).await.unwrap();
         let refused = second.await.unwrap().unwrap_err();
         assert!(matches!(refused, Error::Refused(Refusal::Assignment(AssignmentState::Answered))), "{refused:?}");
+    });
+}
+
+#[test]
+fn of_two_who_enter_a_unit_first_the_second_makes_another_version_and_not_the_same_anew() {
+    testing::run(async {
+        let db = super::database().await;
+        let id = UnitId(foundation::base::id::new());
+        let put = |name: &str| directory::Command::PutUnit { id, name: name.into(), contacts: vec![], read: None };
+        let mut first = db.begin().await.unwrap();
+        operations::directory::run(&mut first, &centre().await, put("甲")).await.unwrap();
+        let (other, second) = (db.clone(), put("乙"));
+        let second = tokio::spawn(async move {
+            let mut tx = other.begin().await.unwrap();
+            operations::directory::run(&mut tx, &centre().await, second).await.unwrap().version
+        });
+        eventually("the second waits", || somebody_waits(&db)).await;
+        db.commit(first).await.unwrap();
+        assert_eq!(second.await.unwrap(), 2);
     });
 }
 

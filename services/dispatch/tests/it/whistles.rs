@@ -3,6 +3,7 @@
 use dispatch::domain::command::{Command, Key, Refusal};
 use dispatch::domain::whistle::decide;
 use dispatch::domain::{AssignmentState, GrievanceId, Kind, LadderId, Outcome, Target};
+use dispatch::views::assignment::Assignment;
 use dispatch::{Error, routes, store, views};
 use foundation::base::id;
 use proto::events::v1::{Actor, GrievanceGraded};
@@ -53,6 +54,9 @@ fn a_withdrawn_whistle_stops_every_ladder_and_keeps_what_was_shown() {
             .await
             .unwrap();
         assert_eq!(waiting, 0);
+        // A grade comes too late for it: nothing changes, so nobody is told of another version.
+        let grade = Command::Grade { whistle: blown.whistle.id, outcome: Outcome::Solved, drawn: id::new() };
+        assert_eq!(done(&db, grade).await.whistle.version, withdrawn.whistle.version);
     });
 }
 
@@ -140,5 +144,25 @@ fn another_streets_whistle_is_not_there_to_be_withdrawn_and_another_units_not_to
             let refused = dispatch::operations::whistle::run(&mut tx, &context, command).await;
             assert!(matches!(refused, Err(Error::NotFound(_))), "{refused:?}");
         }
+    });
+}
+
+#[test]
+fn a_unit_learns_of_another_units_part_only_whose_it_is_and_how_far() {
+    testing::run(async {
+        let db = super::database().await;
+        let units = super::units(&db, 2).await;
+        let blown = super::blow(&db, &units, 0).await.whistle;
+        for (assignment, who) in blown.assignments.iter().zip(["甲", "乙"]) {
+            done(&db, answer(assignment.id, who)).await;
+        }
+        let unit = person("unit", None, Some(units[0].0));
+        let unit = testing::context("/haiqu.dispatch.v1.WhistleService/GetWhistle", &unit).await;
+        let mut connection = db.work().acquire().await.unwrap();
+        let (_, shown) = views::whistle::get(&mut connection, &unit.scope, blown.id).await.unwrap();
+        let told = |one: &Assignment| (one.row.responsible_person.clone(), one.row.state, one.ladders.is_empty());
+        let answered = AssignmentState::Answered;
+        let expected = [(Some("甲".to_owned()), answered, false), (None, answered, true)];
+        assert_eq!(shown.iter().map(told).collect::<Vec<_>>(), expected);
     });
 }

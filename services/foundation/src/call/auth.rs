@@ -5,6 +5,7 @@
 
 mod claims;
 mod credentials;
+mod issuer;
 mod keys;
 mod rates;
 mod tokens;

@@ -7,7 +7,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::{PgConnection, Postgres};
 use tonic::{Request, Response, Status};
 
-use super::once::once;
+use super::once::{once, request_id};
 use super::request::Call;
 use super::status::internal;
 use crate::BoxFuture;
@@ -47,7 +47,11 @@ impl Calls {
         A: Message + Default + 'static,
     {
         let call = Call::of(request)?;
-        let command = call.parse(parse)?;
+        let command = call.parse(|violations, request| {
+            let command = parse(violations, request);
+            request_id(violations, request);
+            command
+        })?;
         let context = call.context().clone();
         once(&self.db, &call, move |tx| {
             Box::pin(async move { Ok::<_, Error<R>>(answer(&run(tx, &context, command).await?)) })

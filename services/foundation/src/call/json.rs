@@ -8,12 +8,11 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
-use bytes::{BufMut as _, Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Method, StatusCode, Version};
 use http_body_util::BodyExt as _;
 use prost::Message as _;
-use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, MethodDescriptor, SerializeOptions};
+use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, MethodDescriptor};
 use serde_json::json;
 use tonic::{Code, Status};
 
@@ -91,7 +90,8 @@ async fn to_grpc(request: Request, method: &MethodDescriptor, limit: usize) -> R
     parts.headers.insert("te", HeaderValue::from_static("trailers"));
     parts.headers.remove(CONTENT_LENGTH);
     parts.version = Version::HTTP_2;
-    Ok(Request::from_parts(parts, Body::from(frame(&message.encode_to_vec()))))
+    // The same envelope as Connect's.
+    Ok(Request::from_parts(parts, Body::from(json_stream::envelope(0, &message.encode_to_vec()))))
 }
 
 fn not_this_message(error: &serde_json::Error) -> Status {
@@ -106,14 +106,6 @@ fn not_this_message(error: &serde_json::Error) -> Status {
     }
 }
 
-fn frame(message: &[u8]) -> Bytes {
-    let mut framed = BytesMut::with_capacity(message.len() + 5);
-    framed.put_u8(0);
-    framed.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
-    framed.put_slice(message);
-    framed.freeze()
-}
-
 async fn from_grpc(response: Response, output: MessageDescriptor) -> Result<Response, Status> {
     let (parts, body) = response.into_parts();
     if let Some(status) = Status::from_header_map(&parts.headers).filter(|status| status.code() != Code::Ok) {
@@ -126,11 +118,8 @@ async fn from_grpc(response: Response, output: MessageDescriptor) -> Result<Resp
         return Err(status);
     }
     let bytes = collected.to_bytes();
-    let message = DynamicMessage::decode(output, bytes.get(5..).unwrap_or_default()).map_err(internal)?;
-    let options = SerializeOptions::new().skip_default_fields(false);
-    let mut json = serde_json::Serializer::new(Vec::new());
-    message.serialize_with_options(&mut json, &options).map_err(internal)?;
-    Ok(([(CONTENT_TYPE, "application/json")], json.into_inner()).into_response())
+    let json = json_stream::json(output, bytes.slice(5.min(bytes.len())..))?;
+    Ok(([(CONTENT_TYPE, "application/json")], json).into_response())
 }
 
 impl Transcoder {

@@ -79,7 +79,7 @@ fn end(status: &Status, shown: &impl Fn(&Status) -> Value) -> Vec<u8> {
     end.to_string().into_bytes()
 }
 
-fn envelope(flags: u8, message: &[u8]) -> Bytes {
+pub(super) fn envelope(flags: u8, message: &[u8]) -> Bytes {
     let mut framed = BytesMut::with_capacity(message.len() + HEAD);
     framed.put_u8(flags);
     framed.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
@@ -127,7 +127,8 @@ impl Frames {
     }
 }
 
-fn json(output: MessageDescriptor, message: Bytes) -> Result<Vec<u8>, Status> {
+/// A message as JSON, with every field.
+pub(super) fn json(output: MessageDescriptor, message: Bytes) -> Result<Vec<u8>, Status> {
     let message = DynamicMessage::decode(output, message).map_err(internal)?;
     let options = SerializeOptions::new().skip_default_fields(false);
     let mut json = serde_json::Serializer::new(Vec::new());

@@ -31,9 +31,7 @@ where
     E: Into<Status> + Send + 'static,
     F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<A, E>> + Send + 'static,
 {
-    let mut violations = Violations::default();
-    let id = violations.uuid("request_id", call.message.request_id());
-    violations.finish()?;
+    let id = call.parse(request_id)?;
     let hash = Sha256::digest(call.message.encode_to_vec()).to_vec();
     let asked = Asked { caller: call.context().caller.subject.clone(), id, rpc: call.rpc(), hash };
     let db = db.clone();
@@ -46,6 +44,11 @@ where
     };
     let run = run.instrument(tracing::Span::current());
     tokio::spawn(run).await.map_err(internal)?.map(Response::new)
+}
+
+/// The caller's own id of the call.
+pub fn request_id<Q: RequestId>(violations: &mut Violations, request: &Q) -> Uuid {
+    violations.uuid("request_id", request.request_id())
 }
 
 struct Asked {

@@ -6,6 +6,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{self, Next};
 use axum::response::Response;
+use proto::access;
 use tokio::net::TcpListener;
 use tonic::codegen::Service as GrpcService;
 use tonic::server::NamedService;
@@ -123,17 +124,22 @@ impl Server {
 
 /// One span a call, a child of the caller's.
 async fn traced(request: Request, next: Next) -> Response {
-    let method = request.uri().path().trim_start_matches('/').to_owned();
-    let span = tracing::info_span!("rpc", otel.kind = "server", otel.name = %method, rpc.system.name = "grpc", rpc.method = %method);
+    // Nobody must be able to make up names without end.
+    let method = access::find(request.uri().path()).map_or("_OTHER", |row| row.rpc.trim_start_matches('/'));
+    let span = tracing::info_span!(
+        "rpc",
+        otel.kind = "server",
+        otel.name = method,
+        rpc.system.name = "grpc",
+        rpc.method = method
+    );
     let traceparent = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
     trace::continue_trace(&span, traceparent);
     let began = Instant::now();
     let response = next.run(request).instrument(span).await;
     // Headers tell of every error; without one it went well so far.
     let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code());
-    // Nobody must be able to make up names without end.
-    let known = if code == Code::Unimplemented { "_OTHER" } else { &method };
-    metrics::call(known, code, began.elapsed());
+    metrics::call(method, code, began.elapsed());
     response
 }
 

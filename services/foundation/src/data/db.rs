@@ -3,7 +3,7 @@
 //! A cancelled `begin()` leaves a pooled connection inside an open transaction, and tonic cancels handlers when a client
 //! goes away. So a transaction begins in a task of its own, which nobody cancels: whoever is cancelled while waiting for it
 //! leaves a transaction that is known, and rolled back. (A `rollback` whenever a connection returns to its pool would do
-//! too, and make two round trips of every query.) Pools are small, and each loop has a connection of its own (the ladder two);
+//! too, and make two round trips of every query.) Pools are small, and each loop has a connection of its own (the ladder three);
 //! `k8s/` adds them up.
 //!
 //! No commit waits for the disk, but for those that number events. What is committed is done anew, to the same end, when a crash of the
@@ -27,6 +27,7 @@ use super::flush::{Flusher, Flushes, Server};
 use super::restore::{self, Witness};
 use super::schema::{self, Schema, SchemaError};
 use crate::base::chain::Chain;
+use crate::base::error::is_permanent;
 use crate::base::{id, stop};
 
 /// How long our own work may wait for the database: longer than any of it takes (a lock, and a commit that waits for two flushes of a
@@ -97,6 +98,19 @@ impl Db {
         tx.commit().await?;
         self.committed();
         Ok(())
+    }
+
+    /// Asks until the server answers: for what must be known or written before a service begins.
+    pub async fn insist<T, F: Future<Output = sqlx::Result<T>>>(&self, ask: impl Fn(Db) -> F) -> sqlx::Result<T> {
+        loop {
+            match ask(self.clone()).await {
+                Err(error) if !is_permanent(&error) => {
+                    tracing::warn!(error = %Chain(&error), "waiting for the database");
+                    stop::pause(Duration::from_millis(500)).await;
+                }
+                answered => return answered,
+            }
+        }
     }
 
     /// Wakes whoever waits for something to do: the relay and the schedules of this process.
@@ -266,14 +280,20 @@ pub async fn connect(url: &SecretString, schema: Schema) -> anyhow::Result<Db> {
     let planner = [("plan_cache_mode", "force_generic_plan"), ("random_page_cost", "1.1")];
     // What the server has for us and we do not take keeps its locks no longer than this.
     let silence = [("tcp_user_timeout", "5000"), ("lock_timeout", LOCKED)];
+    // Whatever the role or the server is set to: what is said to be on disk is on the standby's as well.
+    let safe = [("synchronous_commit", "on")];
     let options = PgConnectOptions::from_str(url.expose_secret())?.application_name(&instance);
-    let options = options.options(planner).options(silence);
+    let options = options.options(planner).options(silence).options(safe);
     let witness = Arc::new(Witness::default());
     let pools = Pools::new(5, 2, &unflushed(&options), &witness);
     let mut wait = Duration::from_millis(50);
-    loop {
-        match schema::check(&pools.rpc, schema).await {
-            Ok(()) => break,
+    let flusher = loop {
+        let checked = async {
+            schema::check(&pools.rpc, schema).await?;
+            Flusher::connect(options.clone(), witness.clone(), LIMIT).await.map_err(SchemaError::Database)
+        };
+        match checked.await {
+            Ok(flusher) => break flusher,
             Err(SchemaError::Database(error)) => {
                 tracing::warn!(error = %Chain(&error), "waiting for the database");
                 stop::pause(wait).await;
@@ -281,11 +301,11 @@ pub async fn connect(url: &SecretString, schema: Schema) -> anyhow::Result<Db> {
             }
             Err(refused) => return Err(refused.into()),
         }
-    }
+    };
     let [commits, received, published] = std::array::from_fn(|_| watch::Sender::new(0));
     let log = watch::Sender::new(0);
     let (pools, silence) = (Arc::new(Mutex::new(pools)), Silence::default());
-    let flushes = Flushes::over(Flusher::connect(options.clone(), witness.clone(), LIMIT).await?);
+    let flushes = Flushes::over(flusher);
     Ok(Db { instance: instance.into(), commits, received, published, log, flushes, witness, options, pools, silence })
 }
 

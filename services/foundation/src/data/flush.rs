@@ -3,7 +3,7 @@
 //! The transaction of a call commits without waiting for the disk: it has its connection and its locks for milliseconds, however slow
 //! the disk is. Its answer waits: for a commit that came after it and did reach the disk (and the synchronous standby, where there is
 //! one), for the log is written in order. That commit is made here, one after the other, each for all who have asked meanwhile. Whoever
-//! reads may see what a crash of the server then undoes; nobody is answered on it, and no event of it is numbered.
+//! reads may see what a crash of the server then undoes; no change is answered on it, and no event of it is numbered.
 //!
 //! A flush proves something only of the server that it went to, and only if that did not crash since: so the connection must have been
 //! there before the commit that is asked about, and the server must be the same.
@@ -77,11 +77,13 @@ async fn serve(mut flusher: Flusher, mut asking: mpsc::Receiver<Asked>, takes: A
         let flushed = flusher.flush().await.is_ok();
         let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
         takes.store(took.max(takes.load(Relaxed) / 4 * 3), Relaxed);
+        // Others are on another server by now, though this one lives.
+        let left = waiting.iter().any(|one| one.server != flusher.server && one.since > flusher.since);
         for Asked { server, since, tell } in waiting.drain(..) {
             // Fails where nobody waits any more.
             let _ = tell.send(flushed && since > flusher.since && server == flusher.server);
         }
-        while !flushed && !asking.is_closed() {
+        while (!flushed || left) && !asking.is_closed() {
             if let Ok(anew) = flusher.again().await {
                 flusher = anew;
                 break;

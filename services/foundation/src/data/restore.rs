@@ -117,6 +117,7 @@ pub(crate) async fn recognise(connection: &mut PgConnection, witness: &Witness) 
 
 /// Decides again under the lock, and writes what becomes of the log.
 async fn adopt(tx: &mut PgConnection, current: &str, witness: &Witness) -> sqlx::Result<()> {
+    wait_for_the_disk(tx).await?;
     let head = sqlx::query_as!(
         Head,
         r#"select log_id, cluster, cluster() as current, position, held_at is not null as "held!", whole_until,
@@ -149,6 +150,7 @@ async fn adopt(tx: &mut PgConnection, current: &str, witness: &Witness) -> sqlx:
 
 /// A reader knows positions that this log never reached: it was set back. Another log from now on, and held.
 pub(crate) async fn renew(tx: &mut PgConnection) -> sqlx::Result<Uuid> {
+    wait_for_the_disk(tx).await?;
     let log_id = crate::base::id::new();
     sqlx::query!(
         "update log_head set log_id = $1, earlier_log_id = null, earlier_position = null, lost = true, held_at = coalesce(held_at, clock_timestamp()),
@@ -159,6 +161,12 @@ pub(crate) async fn renew(tx: &mut PgConnection) -> sqlx::Result<Uuid> {
     .await?;
     tracing::error!(new = %log_id, "a reader is ahead of this log: it was set back; nothing leaves until ops releases it");
     Ok(log_id)
+}
+
+/// This transaction's commit does, unlike others: whoever is told of it acts on it, and a crash must not undo that all is held.
+async fn wait_for_the_disk(tx: &mut PgConnection) -> sqlx::Result<()> {
+    let set = sqlx::query_scalar!(r#"select set_config('synchronous_commit', 'on', true) as "set!""#);
+    set.fetch_one(tx).await.map(drop)
 }
 
 #[cfg(test)]

@@ -45,11 +45,11 @@ pub async fn stale(db: &Db) -> sqlx::Result<Vec<String>> {
 
 async fn outbox(db: &Db) -> sqlx::Result<u64> {
     let deleted = sqlx::query!(
-        "delete from outbox where id in (
-             select id from (select id, position, occurred_at from outbox where position is not null
-                             order by position limit 1000) oldest
+        "delete from outbox where position = any(array(
+             select position from (select position, occurred_at from outbox where position is not null
+                                   order by position limit 1000) oldest
              where occurred_at < now() - interval '30 days'
-             and position <= coalesce((select min(confirmed) from consumer where not struck_off), position))"
+             and position <= coalesce((select min(confirmed) from consumer where not struck_off), position)))"
     );
     let deleted = db.in_time(deleted.execute(&db.work())).await?.rows_affected();
     // Nobody will ever publish what is not there any more.
@@ -66,7 +66,8 @@ async fn inbox(db: &Db) -> sqlx::Result<u64> {
     let deleted = sqlx::query!(
         "delete from inbox where (consumer, event_id) in (
              select consumer, event_id from inbox
-             where received_at < now() - interval '45 days' and state = 'done' order by received_at limit 1000)"
+             where event_id < (select uuidv7(interval '-45 days')) and received_at < now() - interval '45 days' and state = 'done'
+             order by event_id limit 1000)"
     );
     Ok(db.in_time(deleted.execute(&db.work())).await?.rows_affected())
 }

@@ -6,7 +6,7 @@ use crate::base::Scope;
 use crate::base::scope::Reach;
 
 /// Between two audiences where they are one text; no id and no code has it.
-pub(super) const BETWEEN: &str = "\u{1f}";
+const BETWEEN: char = '\u{1f}';
 
 /// Of one event. Name those before and after the change: who loses a thing learns of it too.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,8 +38,13 @@ impl Audiences {
     }
 
     pub(super) fn text(&self) -> String {
-        self.0.join(BETWEEN)
+        self.0.join(&BETWEEN.to_string())
     }
+}
+
+/// What such a text names.
+pub(super) fn read(text: &str) -> Vec<String> {
+    text.split_terminator(BETWEEN).map(str::to_owned).collect()
 }
 
 /// What a scope watches: everything, some audiences by name, an area and below.

@@ -4,7 +4,7 @@
 //! their way over NATS) and applies what its inbox lacks. So everything arrives, once in effect, with NATS dead, wiped or
 //! rolled back.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 use proto::events::v1::{LoggedEvent, ReadRequest, ReadResponse};
@@ -17,6 +17,7 @@ use crate::base::config::Peers;
 use crate::base::{Stop, time};
 use crate::call::auth::Credentials;
 use crate::call::client::{self, Peer};
+use crate::data::flush::Server;
 use crate::data::{Db, clock};
 
 /// How often a log is read.
@@ -67,7 +68,8 @@ async fn pass(db: Db, bus: Bus, routes: Routes, source: Source) -> anyhow::Resul
     if let Err(error) = inbox::replay(&db, &routes).await {
         tracing::warn!(%error, "parked events are replayed later");
     }
-    let mark = db.in_time(watermark(&db, routes.consumer, &source.name)).await?;
+    let began = Instant::now();
+    let (mark, server) = db.in_time(watermark(&db, routes.consumer, &source.name)).await?;
     let request = ReadRequest {
         consumer: routes.consumer.into(),
         log_id: mark.log_id.clone(),
@@ -87,8 +89,11 @@ async fn pass(db: Db, bus: Bus, routes: Routes, source: Source) -> anyhow::Resul
         None if all => Some(next),
         None => last,
     };
-    if let Some(after) = reached {
-        db.in_time(advance(&db, routes.consumer, &source.name, &mark, &Watermark { log_id, after })).await?;
+    let moved = reached.map(|after| Watermark { log_id, after }).filter(|moved| *moved != mark);
+    if let Some(moved) = moved {
+        // What is behind the watermark never comes again: it must not be undone any more, nor what the inbox had already.
+        db.flushed(server, began).await?;
+        db.in_time(advance(&db, routes.consumer, &source.name, &mark, &moved)).await?;
     }
     Ok(reached == Some(next) && read == usize::try_from(LIMIT)?)
 }
@@ -119,19 +124,22 @@ fn envelope(event: LoggedEvent) -> Option<Envelope> {
     Some(event)
 }
 
+#[derive(Debug, PartialEq)]
 struct Watermark {
     log_id: String,
     after: i64,
 }
 
-async fn watermark(db: &Db, consumer: &str, source: &str) -> sqlx::Result<Watermark> {
-    let row = sqlx::query_as!(
-        Watermark,
-        "select log_id, after from catchup where consumer = $1 and source = $2",
+/// And the server that has it.
+async fn watermark(db: &Db, consumer: &str, source: &str) -> sqlx::Result<(Watermark, Server)> {
+    let row = sqlx::query!(
+        r#"select coalesce(log_id, '') as "log_id!", coalesce(after, -1) as "after!", pg_postmaster_start_time() as "server!"
+           from (values (1)) as one left join catchup on consumer = $1 and source = $2"#,
         consumer,
         source
     );
-    Ok(row.fetch_optional(&db.work()).await?.unwrap_or(Watermark { log_id: String::new(), after: -1 }))
+    let row = row.fetch_one(&db.work()).await?;
+    Ok((Watermark { log_id: row.log_id, after: row.after }, row.server))
 }
 
 /// Moves the watermark from where it was read, unless another replica has moved it meanwhile.

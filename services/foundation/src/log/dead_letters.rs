@@ -41,24 +41,26 @@ fn ops() -> Actor {
 /// Works on the service's database directly, so that it helps when the service does not run.
 pub async fn run(url: &SecretString, action: Action) -> anyhow::Result<()> {
     let mut connection = PgConnection::connect(url.expose_secret()).await?;
-    let mut out = std::io::stdout();
+    // What is done and its row of history are one.
+    let (mut tx, mut out) = (connection.begin().await?, std::io::stdout());
     match action {
         Action::List => {
-            for row in parked(&mut connection).await? {
+            for row in parked(&mut tx).await? {
                 let Parked { event_id, subject, aggregate_id, received_at, reason } = row;
                 writeln!(out, "{event_id}\t{subject}\t{aggregate_id}\t{received_at}\t{}", reason.unwrap_or_default())?;
             }
         }
         Action::Replay { aggregate } => {
             let aggregate = aggregate.map(|id| id.to_string());
-            let asked = ask_replay(&mut connection, aggregate.as_deref(), &ops()).await?;
+            let asked = ask_replay(&mut tx, aggregate.as_deref(), &ops()).await?;
             writeln!(out, "{asked} events will be applied again by the running service")?;
         }
-        Action::Discard { event, reason } => match discard(&mut connection, event, &ops(), &reason).await? {
+        Action::Discard { event, reason } => match discard(&mut tx, event, &ops(), &reason).await? {
             true => writeln!(out, "{event} is given up")?,
             false => anyhow::bail!("no parked event {event}"),
         },
     }
+    tx.commit().await?;
     Ok(connection.close().await?)
 }
 
@@ -81,7 +83,7 @@ pub struct Parked {
 pub async fn parked(connection: &mut PgConnection) -> sqlx::Result<Vec<Parked>> {
     sqlx::query_as!(
         Parked,
-        "select event_id, subject, aggregate_id, received_at, reason from inbox where state <> 'done' order by arrival limit 1000"
+        r#"select event_id, subject, aggregate_id as "aggregate_id!", received_at, reason from inbox where state <> 'done' order by arrival limit 1000"#
     )
     .fetch_all(connection)
     .await

@@ -1,9 +1,10 @@
 //! The log as whoever watches it sees it: that something has changed, never what it is now.
 
 use proto::common::v1::Change;
+use sqlx::PgPool;
 
+use super::audience;
 use crate::base::{Timestamp, time};
-use crate::data::Db;
 
 /// Something has changed.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,7 +25,7 @@ pub struct Entry {
 
 impl Entry {
     /// Entries past a position, in order.
-    pub(super) async fn read(db: &Db, after: i64, until: i64, limit: i64) -> sqlx::Result<Vec<Entry>> {
+    pub(super) async fn read(pool: &PgPool, after: i64, until: i64, limit: i64) -> sqlx::Result<Vec<Entry>> {
         let rows = sqlx::query!(
             r#"select position as "position!", subject, aggregate_id, version, occurred_at, audiences from outbox
                where position > $1 and position <= $2 order by position limit $3"#,
@@ -32,13 +33,13 @@ impl Entry {
             until,
             limit
         );
-        let entries = rows.fetch_all(&db.work()).await?.into_iter().map(|row| Entry {
+        let entries = rows.fetch_all(pool).await?.into_iter().map(|row| Entry {
             position: row.position,
             subject: row.subject,
             aggregate: row.aggregate_id,
             version: row.version,
             occurred_at: row.occurred_at,
-            audiences: row.audiences,
+            audiences: audience::read(&row.audiences),
         });
         Ok(entries.collect())
     }

@@ -127,17 +127,19 @@ async fn confirm(tx: &mut PgConnection, consumer: &str, after: i64) -> sqlx::Res
     Ok(confirmed.fetch_one(tx).await?.confirmed)
 }
 
-/// Makes the consumers that the topology names known to the log; a new one starts at "now".
+/// Makes the consumers that the topology names known to the log; a new one starts at "now", which a crash of the server must not move.
 pub async fn register_consumers(db: &Db, publisher: &'static str) -> sqlx::Result<()> {
-    let names: Vec<String> = topology::consumers(publisher).into_iter().map(str::to_owned).collect();
-    sqlx::query!(
-        "insert into consumer (name, confirmed) select name, position from unnest($1::text[]) as name, log_head
-         on conflict do nothing",
-        &names
-    )
-    .execute(&db.work())
-    .await?;
-    Ok(())
+    db.insist(|db| async move {
+        let names: Vec<String> = topology::consumers(publisher).into_iter().map(str::to_owned).collect();
+        let mut connection = db.flushed_session().take().await?;
+        let insert = sqlx::query!(
+            "insert into consumer (name, confirmed) select name, position from unnest($1::text[]) as name, log_head
+             on conflict do nothing",
+            &names
+        );
+        insert.execute(&mut connection).await.map(drop)
+    })
+    .await
 }
 
 #[tonic::async_trait]

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::stream::{self, Stream};
+use tokio::sync::Semaphore;
 use tonic::{Code, Status};
 use uuid::Uuid;
 
@@ -30,6 +31,9 @@ const RANGES: usize = 20;
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// Streams of one caller at once.
 const STREAMS: usize = 64;
+
+/// Readers of the log at once: who rereads much, or a thousand who come back, leave connections for other calls.
+const READING: usize = 2;
 
 /// What a stream gives: an entry, or a heartbeat; and where to go on after it.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,6 +61,8 @@ pub struct Feed {
     sealer: Sealer,
     stop: Stop,
     streams: Arc<Mutex<HashMap<String, usize>>>,
+    /// Of the calls' connections.
+    reading: Arc<Semaphore>,
 }
 
 /// Which of a service's entries a reader is about.
@@ -64,7 +70,7 @@ pub type About = fn(&str) -> bool;
 
 impl Feed {
     pub(crate) fn new(db: Db, tail: Tail, sealer: Sealer, stop: Stop) -> Feed {
-        Feed { db, tail, sealer, stop, streams: Arc::default() }
+        Feed { db, tail, sealer, stop, streams: Arc::default(), reading: Arc::new(Semaphore::new(READING)) }
     }
 
     /// Up to so many entries past a cursor, inside the caller's scope, and where to go on: fewer, or none, say nothing of what is there.
@@ -130,7 +136,7 @@ impl Feed {
 
     /// Where a reader with this cursor begins: past it, or at the end when it has none.
     async fn start(&self, sealed: &str) -> Result<(Cursor, Head), Status> {
-        let head = self.db.in_time(self.head()).await.map_err(internal)?;
+        let head = self.head().await?;
         if sealed.is_empty() {
             return Ok((Cursor { log_id: head.log_id, position: head.position }, head));
         }
@@ -170,15 +176,16 @@ impl Feed {
         Ok(Cursor { log_id: head.log_id, ..cursor })
     }
 
-    async fn head(&self) -> sqlx::Result<Head> {
-        sqlx::query_as!(
+    async fn head(&self) -> Result<Head, Status> {
+        let _turn = self.reading.acquire().await.map_err(internal)?;
+        let pool = self.db.rpc();
+        let head = sqlx::query_as!(
             Head,
             r#"select log_id, position, earlier_log_id, earlier_position,
                       coalesce((select min(position) from outbox where position is not null), position + 1) as "oldest!"
                from log_head"#
-        )
-        .fetch_one(&self.db.work())
-        .await
+        );
+        self.db.in_time(head.fetch_one(&pool)).await.map_err(internal)
     }
 
     /// The entries of the next range of positions that are for this reader; the cursor moves past the range.
@@ -190,10 +197,16 @@ impl Feed {
         about: About,
     ) -> Result<Vec<Entry>, Status> {
         let end = until.min(cursor.position + RANGE);
-        let read = self.db.in_time(Entry::read(&self.db, cursor.position, end, RANGE)).await.map_err(internal)?;
+        let _turn = self.reading.acquire().await.map_err(internal)?;
+        let pool = self.db.rpc();
+        let read = self.db.in_time(Entry::read(&pool, cursor.position, end, RANGE)).await.map_err(internal)?;
         cursor.position = end;
         Ok(read.into_iter().filter(|entry| about(&entry.subject) && watched.matches(&entry.audiences)).collect())
     }
+}
+
+fn expired() -> Status {
+    Status::unauthenticated("the token has expired: go on from the last cursor with a new one")
 }
 
 /// A stream that counts for its caller.
@@ -236,6 +249,10 @@ impl Reader {
             if self.feed.stop.requested() {
                 return None;
             }
+            if self.expires <= Instant::now() {
+                self.over = true;
+                return Some(Err(expired()));
+            }
             if let Err(status) = self.go_on().await {
                 self.over = true;
                 return Some(Err(status));
@@ -263,7 +280,7 @@ impl Reader {
     async fn go_live(&mut self) -> Result<(), Status> {
         let live = self.feed.tail.watch(self.watched.clone()).await;
         let live = live.ok_or_else(|| Status::unavailable("nobody can watch now: go on from the last cursor"))?;
-        let head = self.feed.db.in_time(self.feed.head()).await.map_err(internal)?;
+        let head = self.feed.head().await?;
         self.cursor = self.feed.resume(self.cursor, &head).await?;
         // The log became another in between: once more.
         self.live = (live.log_id == head.log_id).then_some(live);
@@ -287,7 +304,7 @@ impl Reader {
                 None => self.live = None,
             },
             () = self.feed.stop.wait() => {}
-            () = stop::pause(expiry) => return Err(Status::unauthenticated("the token has expired: go on from the last cursor with a new one")),
+            () = stop::pause(expiry) => return Err(expired()),
             () = stop::pause(HEARTBEAT) => {
                 let reached = *live.reached.borrow();
                 if live.entries.is_empty() {

@@ -155,12 +155,10 @@ async fn dispatch(tx: &mut PgConnection, routes: &Routes, event: Envelope) -> Re
 /// Remembers the event; false when it is known already. Waits for a replica that is applying it right now.
 async fn first_time(tx: &mut PgConnection, consumer: &str, event: &Envelope) -> sqlx::Result<bool> {
     let inserted = sqlx::query!(
-        "insert into inbox (consumer, event_id, state, subject, aggregate_id) values ($1, $2, 'done', $3, $4)
-         on conflict do nothing",
+        "insert into inbox (consumer, event_id, state, subject) values ($1, $2, 'done', $3) on conflict do nothing",
         consumer,
         event.id,
-        event.subject,
-        event.aggregate
+        event.subject
     );
     Ok(inserted.execute(tx).await?.rows_affected() == 1)
 }
@@ -175,12 +173,15 @@ async fn first_times(
     let (subjects, aggregates): (Vec<_>, Vec<_>) =
         events.iter().map(|event| (event.subject.clone(), event.aggregate.clone())).unzip();
     let inserted = sqlx::query!(
-        r#"insert into inbox as one (consumer, event_id, state, subject, aggregate_id)
-           select $1, event_id, 'done', subject, aggregate_id
-           from unnest($2::uuid[], $3::text[], $4::text[]) with ordinality as event (event_id, subject, aggregate_id, number)
-           order by number on conflict do nothing
-           returning event_id, exists (select from inbox other where other.consumer = one.consumer
-                                       and other.aggregate_id = one.aggregate_id and other.state <> 'done') as "waits!""#,
+        r#"with event as materialized (
+               select event_id, subject, aggregate_id, number from unnest($2::uuid[], $3::text[], $4::text[])
+                   with ordinality as event (event_id, subject, aggregate_id, number)),
+           first as (
+               insert into inbox (consumer, event_id, state, subject)
+               select $1, event_id, 'done', subject from event order by number on conflict do nothing returning event_id)
+           select event_id, exists (select from inbox other where other.consumer = $1
+                                    and other.aggregate_id = event.aggregate_id and other.state <> 'done') as "waits!"
+           from first join event using (event_id)"#,
         consumer,
         &ids,
         &subjects,
@@ -205,14 +206,15 @@ async fn waiting(tx: &mut PgConnection, consumer: &str, event: &Envelope) -> sql
 
 async fn park(tx: &mut PgConnection, consumer: &str, event: &Envelope, state: &str, reason: &str) -> sqlx::Result<()> {
     sqlx::query!(
-        "update inbox set state = $6, payload = $3, traceparent = $4, reason = $5
+        "update inbox set state = $6, aggregate_id = $7, payload = $3, traceparent = $4, reason = $5
          where consumer = $1 and event_id = $2",
         consumer,
         event.id,
         &event.payload[..],
         event.traceparent,
         reason,
-        state
+        state,
+        event.aggregate
     )
     .execute(tx)
     .await?;
@@ -239,7 +241,7 @@ pub async fn replay(db: &Db, routes: &Routes) -> Result<(), Retry> {
 async fn replay_next(db: &Db, routes: &Routes) -> Result<bool, Retry> {
     let mut tx = db.begin().await?;
     let next = sqlx::query!(
-        r#"select event_id, subject, aggregate_id, payload as "payload!", traceparent, received_at
+        r#"select event_id, subject, aggregate_id as "aggregate_id!", payload as "payload!", traceparent, received_at
            from inbox next where consumer = $1 and state = 'replay' and not exists (
                select from inbox earlier where earlier.consumer = $1 and earlier.aggregate_id = next.aggregate_id
                and earlier.state = 'parked' and earlier.arrival < next.arrival)
@@ -274,7 +276,7 @@ async fn replay_next(db: &Db, routes: &Routes) -> Result<bool, Retry> {
 
 async fn done(tx: &mut PgConnection, consumer: &str, event: &Envelope) -> sqlx::Result<()> {
     sqlx::query!(
-        "update inbox set state = 'done', payload = null, reason = null where consumer = $1 and event_id = $2",
+        "update inbox set state = 'done', aggregate_id = null, payload = null, reason = null where consumer = $1 and event_id = $2",
         consumer,
         event.id
     )

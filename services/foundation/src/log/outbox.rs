@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::audience::Audiences;
 use crate::base::{Actor, Context, id, trace};
+use crate::data::column;
 use crate::data::history::Entry;
 
 /// As many are numbered at once, so that the lock is short.
@@ -66,10 +67,6 @@ pub(super) async fn watched<T>(work: impl Future<Output = T>) -> (T, bool) {
     PUBLISHED.scope(Cell::new(false), work).await
 }
 
-fn column<'t, T, V>(of: &'t [T], value: impl Fn(&'t T) -> V) -> Vec<V> {
-    of.iter().map(value).collect()
-}
-
 /// Writes the events in their order, and their history, in one statement.
 pub async fn publish(tx: &mut PgConnection, announcements: Vec<Announcement>) -> sqlx::Result<()> {
     if announcements.is_empty() {
@@ -86,7 +83,7 @@ pub async fn publish(tx: &mut PgConnection, announcements: Vec<Announcement>) ->
              from unnest($8::uuid[], $9::text[], $10::bigint[], $11::text[], $12::text[], $13::text[], $14::jsonb[])
                  as entry (event_id, subject_id, version, actor, role, kind, data))
          insert into outbox (event_id, subject, aggregate_id, version, payload, traceparent, audiences)
-         select event_id, subject, aggregate_id, version, payload, traceparent, string_to_array(audiences, chr(31))
+         select event_id, subject, aggregate_id, version, payload, traceparent, audiences
          from unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::bytea[], $6::text[], $7::text[]) with ordinality
              as event (event_id, subject, aggregate_id, version, payload, traceparent, audiences, number)
          order by number",

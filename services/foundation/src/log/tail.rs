@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::StreamExt as _;
+use futures::{FutureExt as _, StreamExt as _};
 use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
@@ -158,7 +158,13 @@ impl Runner {
                     None => return Ok(()),
                 },
                 _ = log.changed(), if watched => self.catch_up().await,
-                Some(_) = hints.next(), if watched => self.catch_up().await,
+                Some(_) = hints.next() => {
+                    // However many have come meanwhile; and none is kept for whoever watches later.
+                    while hints.next().now_or_never().flatten().is_some() {}
+                    if watched {
+                        self.catch_up().await;
+                    }
+                }
                 () = stop::pause(POLL), if watched => {
                     self.catch_up().await;
                     self.watchers.prune();
@@ -203,7 +209,7 @@ impl Runner {
 
     /// Delivers some entries; true when there may be more.
     async fn next(&mut self) -> sqlx::Result<bool> {
-        let entries = Entry::read(&self.db, self.position, i64::MAX, BATCH).await?;
+        let entries = Entry::read(&self.db.work(), self.position, i64::MAX, BATCH).await?;
         let more = i64::try_from(entries.len()) == Ok(BATCH);
         if entries.is_empty() && head(&self.db).await?.0 != self.log_id {
             // Another log: whoever watches asks again, and learns whether its cursor goes on.

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::lease::{self, LEASE};
 use super::store;
-use super::way::{Ended, Found, Leased, Leave, Outcome, Sent, Way, backoff};
+use super::way::{Ended, Found, Leased, Leave, Outcome, Sent, Way};
 use crate::base::{Chain, Context, Error, Stop, Timestamp, error, metrics, stop, trace};
 use crate::data::{Db, Session};
 
@@ -174,10 +174,7 @@ async fn steps<W: Way>(
     delivery: &Leased,
     item: &W::Item,
 ) -> (Step, Option<W::Ready>) {
-    if !W::MARKED && !flushed(db, delivery).await {
-        return (LATER, None);
-    }
-    let mut turn = turns.acquire().await;
+    let turn = turns.acquire().await;
     let ready = match way.prepare(delivery, item).await {
         Ok(Some(ready)) => ready,
         Ok(None) => return (Step::Ended(Outcome::NoContact), None),
@@ -189,16 +186,13 @@ async fn steps<W: Way>(
     if let Some(step) = stays(way, delivery, item, &ready).await {
         return (step, Some(ready));
     }
-    if W::MARKED {
-        drop(turn);
-        if !marked(db, delivery).await || !flushed(db, delivery).await {
-            return (LATER, Some(ready));
-        }
-        turn = turns.acquire().await;
-    }
-    let step = leave(way, delivery, item, &ready).await;
     drop(turn);
-    (step, Some(ready))
+    // Last before it leaves: who has a flush has a session, and whoever would take it up again sees that.
+    if W::MARKED && !marked(db, delivery).await || !flushed(db, delivery).await {
+        return (LATER, Some(ready));
+    }
+    let _turn = turns.acquire().await;
+    (leave(way, delivery, item, &ready).await, Some(ready))
 }
 
 async fn flushed(db: &Db, delivery: &Leased) -> bool {
@@ -310,10 +304,8 @@ async fn record_all<W: Way>(
     for Attempted { delivery, step, .. } in batch {
         match step {
             Step::Accepted(answer) => taken_over.push((delivery.id, answer.as_str())),
-            Step::Ended(outcome) => over.push((delivery.id, delivery.attempts, outcome)),
-            Step::Again { offered } => {
-                later.push((delivery.id, delivery.attempts, backoff(delivery.attempts), *offered))
-            }
+            Step::Ended(outcome) => over.push((delivery, outcome)),
+            Step::Again { offered } => later.push((delivery, *offered)),
         }
     }
     let (mut accepted, mut changed) = (HashMap::new(), HashSet::new());

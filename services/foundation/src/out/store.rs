@@ -2,15 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use chrono::TimeDelta;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::lease::{LEASE, Lease};
-use super::way::{Leased, Outcome};
+use super::way::{Leased, Outcome, backoff};
 use crate::base::Timestamp;
 use crate::data::flush::Server;
-use crate::data::{Db, clock};
+use crate::data::{Db, clock, column};
 
 /// A delivery that is asked for.
 #[derive(Debug, Clone)]
@@ -31,10 +30,6 @@ pub struct Enqueued<'e> {
     pub drill: bool,
     /// Trace of what asks for it.
     pub traceparent: Option<&'e str>,
-}
-
-fn column<'t, T, V>(of: &'t [T], value: impl Fn(&'t T) -> V) -> Vec<V> {
-    of.iter().map(value).collect()
 }
 
 /// Writes deliveries down, each once.
@@ -77,6 +72,7 @@ struct Row {
     released: bool,
     doubtful: bool,
     traceparent: Option<String>,
+    attempt_at: Timestamp,
     now: Timestamp,
     server: Server,
 }
@@ -95,6 +91,7 @@ impl Row {
             doubtful: self.doubtful,
             traceparent: self.traceparent,
             taken_at: clock::believe(since, self.now)?,
+            leased_until: self.attempt_at,
             since,
             server: self.server,
             lease: Lease::of(since, lease),
@@ -122,7 +119,7 @@ pub async fn take(
                                 and (after is null or (select state from delivery first where first.id = d.after)
                                                         in ('accepted', 'delivered'))
                                 order by attempt_at, id limit $3 for update skip locked))
-           returning id, subject_id, target, due_at, attempts, offered_at is not null as "offered!", released, traceparent,
+           returning id, subject_id, target, due_at, attempts, offered_at is not null as "offered!", released, traceparent, attempt_at,
                      attempts > 1 or due_at < (select coalesce(doubtful_before, '-infinity') from log_head) as "doubtful!",
                      clock_timestamp() as "now!", pg_postmaster_start_time() as "server!""#,
         way,
@@ -138,7 +135,7 @@ pub(super) async fn by_ids(tx: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<
     let since = Instant::now();
     let rows = sqlx::query_as!(
         Row,
-        r#"select id, subject_id, target, due_at, attempts, offered_at is not null as "offered!", released, traceparent,
+        r#"select id, subject_id, target, due_at, attempts, offered_at is not null as "offered!", released, traceparent, attempt_at,
                   true as "doubtful!", clock_timestamp() as "now!", pg_postmaster_start_time() as "server!"
            from delivery where id = any($1)"#,
         ids
@@ -149,9 +146,9 @@ pub(super) async fn by_ids(tx: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<
 /// It may have left from now on; false when somebody took it up since.
 pub async fn mark_left(db: &Db, delivery: &Leased) -> sqlx::Result<bool> {
     let mine = sqlx::query!(
-        "update delivery set left_at = coalesce(left_at, clock_timestamp()) where id = $1 and state = 'leased' and attempts = $2",
+        "update delivery set left_at = coalesce(left_at, clock_timestamp()) where id = $1 and state = 'leased' and attempt_at = $2",
         delivery.id,
-        delivery.attempts
+        delivery.leased_until
     );
     Ok(mine.execute(&db.work()).await?.rows_affected() == 1)
 }
@@ -183,7 +180,6 @@ pub async fn accepted(
 fn word(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Accepted(_) => "accepted",
-        Outcome::Delivered => "delivered",
         Outcome::Failed => "failed",
         Outcome::Unknown => "unknown",
         Outcome::Superseded => "superseded",
@@ -193,15 +189,15 @@ fn word(outcome: &Outcome) -> &'static str {
 }
 
 /// These ended, or are held, before the outside took them over; returns those that nobody took up since, who then decides.
-pub async fn ended(tx: &mut PgConnection, all: &[(Uuid, i32, &Outcome)]) -> sqlx::Result<Vec<Uuid>> {
+pub async fn ended(tx: &mut PgConnection, all: &[(&Leased, &Outcome)]) -> sqlx::Result<Vec<Uuid>> {
     sqlx::query_scalar!(
         "update delivery set state = ended.state, taken_by = null
-         from unnest($1::uuid[], $2::int[], $3::text[]) as ended (id, attempt, state)
-         where delivery.id = ended.id and delivery.state = 'leased' and delivery.attempts = ended.attempt
+         from unnest($1::uuid[], $2::timestamptz[], $3::text[]) as ended (id, leased_until, state)
+         where delivery.id = ended.id and delivery.state = 'leased' and delivery.attempt_at = ended.leased_until
          returning delivery.id",
-        &column(all, |(id, ..)| *id),
-        &column(all, |(_, attempt, _)| *attempt),
-        &column(all, |(.., outcome)| word(outcome)) as &[&str]
+        &column(all, |(delivery, _)| delivery.id),
+        &column(all, |(delivery, _)| delivery.leased_until),
+        &column(all, |(_, outcome)| word(outcome)) as &[&str]
     )
     .fetch_all(tx)
     .await
@@ -209,16 +205,16 @@ pub async fn ended(tx: &mut PgConnection, all: &[(Uuid, i32, &Outcome)]) -> sqlx
 
 /// These are taken up again after a while, each where nobody took it up since; `offered` when the outside had it before it and did not
 /// take it.
-pub async fn again(tx: &mut PgConnection, all: &[(Uuid, i32, TimeDelta, bool)]) -> sqlx::Result<()> {
+pub async fn again(tx: &mut PgConnection, all: &[(&Leased, bool)]) -> sqlx::Result<()> {
     sqlx::query!(
         "update delivery set taken_by = null, attempt_at = clock_timestamp() + again.after_ms * interval '1 ms',
              offered_at = case when again.offered then coalesce(offered_at, clock_timestamp()) else offered_at end
-         from unnest($1::uuid[], $2::int[], $3::bigint[], $4::bool[]) as again (id, attempt, after_ms, offered)
-         where delivery.id = again.id and delivery.state = 'leased' and delivery.attempts = again.attempt",
-        &column(all, |(id, ..)| *id),
-        &column(all, |(_, attempt, ..)| *attempt),
-        &column(all, |(_, _, after, _)| after.num_milliseconds()),
-        &column(all, |(.., offered)| *offered)
+         from unnest($1::uuid[], $2::timestamptz[], $3::bigint[], $4::bool[]) as again (id, leased_until, after_ms, offered)
+         where delivery.id = again.id and delivery.state = 'leased' and delivery.attempt_at = again.leased_until",
+        &column(all, |(delivery, _)| delivery.id),
+        &column(all, |(delivery, _)| delivery.leased_until),
+        &column(all, |(delivery, _)| backoff(delivery.attempts).num_milliseconds()),
+        &column(all, |(_, offered)| *offered)
     )
     .execute(tx)
     .await?;
@@ -267,7 +263,8 @@ pub(super) async fn ask_later(tx: &mut PgConnection, ids: &[Uuid]) -> sqlx::Resu
         r#"update delivery set
                state = case when clock_timestamp() - accepted_at < interval '72 h' then state else 'unknown' end,
                receipt_at = case when clock_timestamp() - accepted_at < interval '72 h'
-                   then clock_timestamp() + greatest((clock_timestamp() - accepted_at) / 10, interval '1 s') end
+                   then least(clock_timestamp() + greatest((clock_timestamp() - accepted_at) / 10, interval '1 s'),
+                              accepted_at + interval '72 h') end
            where id = any($1) and state = 'accepted' returning id, state = 'unknown' as "unknown!""#,
         ids
     );

@@ -32,6 +32,8 @@ pub struct Leased {
     /// Trace of what asked for it.
     pub traceparent: Option<String>,
     pub(super) taken_at: Timestamp,
+    /// When Postgres gives it to others: which lease this is. A count would not tell: taking up may be undone by a crash and done anew.
+    pub(super) leased_until: Timestamp,
     pub(super) since: Instant,
     pub(super) server: Server,
     pub(super) lease: Lease,
@@ -93,8 +95,6 @@ pub enum Sent {
 pub enum Outcome {
     /// The outside took it over, then.
     Accepted(Timestamp),
-    /// It reached whom it is for.
-    Delivered,
     /// The outside will never take it, or could not deliver it.
     Failed,
     /// No receipt came in the time that receipts are waited for.

@@ -4,11 +4,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chrono::TimeDelta;
 use foundation::base::{Context, Error, Refuse, Refused, Stop, Timestamp, id};
 use foundation::data::{Db, clock, db};
 use foundation::out::lease::LEASE;
-use foundation::out::store::{accepted, again, ended, release, take};
+use foundation::out::store::{accepted, again, ended, mark_left, release, take};
 use foundation::out::{Ended, Enqueued, Found, Lease, Leased, Leave, Outcome, Sent, Way, enqueue};
 use sqlx::PgConnection;
 use testing::{eventually, run};
@@ -108,19 +107,47 @@ fn nothing_is_taken_up_while_a_restore_is_held_and_then_the_outside_is_asked_fir
     });
 }
 
+/// The lease has run out, or it is time for the next attempt.
+async fn pass(db: &Db) {
+    sqlx::query("update delivery set attempt_at = now()").execute(&db.work()).await.unwrap();
+}
+
 #[test]
 fn a_stale_attempt_neither_ends_a_delivery_nor_touches_an_accepted_one() {
     run(async {
         let db = super::database().await;
         let id = queue(&db, 1).await[0];
-        taken(&db, 1).await;
+        let stale = taken(&db, 1).await.remove(0);
+        pass(&db).await;
+        let own = taken(&db, 1).await.remove(0);
         let mut tx = db.begin().await.unwrap();
-        assert!(ended(&mut tx, &[(id, 2, &Outcome::Superseded)]).await.unwrap().is_empty(), "the lease is another's");
+        assert!(ended(&mut tx, &[(&stale, &Outcome::Superseded)]).await.unwrap().is_empty(), "the lease is another's");
         assert_eq!(accepted(&mut tx, &[(id, "receipt")], false).await.unwrap().len(), 1);
         assert!(accepted(&mut tx, &[(id, "again")], false).await.unwrap().is_empty(), "it was recorded before");
-        assert!(ended(&mut tx, &[(id, 1, &Outcome::Failed)]).await.unwrap().is_empty(), "the outside has it");
+        assert!(ended(&mut tx, &[(&own, &Outcome::Failed)]).await.unwrap().is_empty(), "the outside has it");
         db.commit(tx).await.unwrap();
         assert_eq!(state(&db, id).await, "accepted");
+    });
+}
+
+#[test]
+fn who_took_up_what_a_crash_of_the_server_undid_does_not_end_the_lease_of_who_took_it_up_again() {
+    run(async {
+        let db = super::database().await;
+        let id = queue(&db, 1).await[0];
+        let undone = taken(&db, 1).await.remove(0);
+        sqlx::query("update delivery set state = 'queued', attempts = 0, taken_by = null, attempt_at = now()")
+            .execute(&db.work())
+            .await
+            .unwrap();
+        let own = taken(&db, 1).await.remove(0);
+        assert_eq!((undone.attempts, own.attempts), (1, 1));
+        let mut tx = db.begin().await.unwrap();
+        again(&mut tx, &[(&undone, false)]).await.unwrap();
+        assert!(ended(&mut tx, &[(&undone, &Outcome::Superseded)]).await.unwrap().is_empty());
+        assert_eq!(ended(&mut tx, &[(&own, &Outcome::Held)]).await.unwrap(), [id]);
+        tx.rollback().await.unwrap();
+        assert!(!mark_left(&db, &undone).await.unwrap() && mark_left(&db, &own).await.unwrap());
     });
 }
 
@@ -132,18 +159,22 @@ fn a_held_delivery_leaves_only_after_its_release_and_only_what_the_outside_did_n
         let mut tx = db.begin().await.unwrap();
         assert!(!release(&mut tx, id).await.unwrap(), "it is not held");
         tx.rollback().await.unwrap();
-        assert!(!taken(&db, 1).await[0].offered);
+        let first = taken(&db, 1).await.remove(0);
+        assert!(!first.offered);
         let mut tx = db.begin().await.unwrap();
-        again(&mut tx, &[(id, 1, TimeDelta::zero(), false)]).await.unwrap();
+        again(&mut tx, &[(&first, false)]).await.unwrap();
         db.commit(tx).await.unwrap();
+        pass(&db).await;
         let second = taken(&db, 1).await.remove(0);
         assert!(!second.offered && second.doubtful, "we failed before it was offered");
         let mut tx = db.begin().await.unwrap();
-        again(&mut tx, &[(id, 2, TimeDelta::zero(), true)]).await.unwrap();
+        again(&mut tx, &[(&second, true)]).await.unwrap();
         db.commit(tx).await.unwrap();
-        assert!(taken(&db, 1).await[0].offered);
+        pass(&db).await;
+        let third = taken(&db, 1).await.remove(0);
+        assert!(third.offered);
         let mut tx = db.begin().await.unwrap();
-        assert_eq!(ended(&mut tx, &[(id, 3, &Outcome::Held)]).await.unwrap(), [id]);
+        assert_eq!(ended(&mut tx, &[(&third, &Outcome::Held)]).await.unwrap(), [id]);
         db.commit(tx).await.unwrap();
         assert!(taken(&db, 1).await.is_empty());
         let mut tx = db.begin().await.unwrap();

@@ -32,7 +32,7 @@ pub fn run<'t>(
         let changed = Changed { grievance, events, at };
         if !changed.events.is_empty() {
             store::grievance::save(tx, &changed.grievance, &changed.events, actor, at).await?;
-            publish(tx, announcements::of(context, &changed)).await?;
+            publish(tx, announcements::of(context, before.as_ref(), &changed)).await?;
         }
         Ok(changed)
     })

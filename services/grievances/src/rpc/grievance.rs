@@ -36,11 +36,13 @@ impl GrievanceService for Grievances {
         let call = Call::of(request)?;
         let request_id = call.parse(wire_photo::request_id)?;
         let content = call.message.content.clone();
-        // A picture takes memory and a core while it is decoded: few at once, the others wait.
+        // A picture takes memory and a core while it is decoded: few at once, the others wait; and also when nobody waits for it any more.
         let turn = DECODING.acquire().await.map_err(internal)?;
-        let taken = tokio::task::spawn_blocking(move || photo::take(&content)).await.map_err(internal)?;
-        drop(turn);
-        let taken = taken.map_err(wire_photo::not_taken)?;
+        let decoding = move || {
+            let _turn = turn;
+            photo::take(&content)
+        };
+        let taken = tokio::task::spawn_blocking(decoding).await.map_err(internal)?.map_err(wire_photo::not_taken)?;
         let context = call.context().clone();
         let kept = wire_photo::kept(request_id, &context.actor().subject, &call.message.content, &taken);
         self.photos.keep(kept.id, taken.bytes).await.map_err(|error| Error::Outside("photo store", error.into()))?;

@@ -104,7 +104,7 @@ impl Way for Sms {
                 },
                 Outcome::NoContact => alarms.extend(alarm(message, MessageState::NoContact)),
                 Outcome::Unknown => alarms.extend(alarm(message, MessageState::Unknown)),
-                Outcome::Delivered | Outcome::Superseded | Outcome::Held => {}
+                Outcome::Superseded | Outcome::Held => {}
             }
         }
         let messages: Vec<_> = next.iter().map(|(message, _)| *message).collect();

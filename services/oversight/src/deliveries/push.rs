@@ -104,7 +104,7 @@ impl Way for Push {
         for one in ended {
             match one.outcome {
                 Outcome::Accepted(at) => {
-                    let case = Case { state: CaseState::Pushed, version: one.item.version + 1, ..*one.item };
+                    let case = one.item.pushed();
                     announced.push(one.span.in_scope(|| announcements::pushed(context, &case, at)));
                     pushed.push(case);
                 }
@@ -112,7 +112,7 @@ impl Way for Push {
                     effect = %one.item.id,
                     "the platform itself was late: the case waits for the centre's release"
                 ),
-                Outcome::Delivered | Outcome::Failed | Outcome::Unknown | Outcome::Superseded | Outcome::NoContact => {}
+                Outcome::Failed | Outcome::Unknown | Outcome::Superseded | Outcome::NoContact => {}
             }
         }
         store::case::save(tx, &pushed).await?;

@@ -43,6 +43,11 @@ impl Case {
     pub fn leaves(&self, meanwhile: Meanwhile, now: Timestamp) -> bool {
         meanwhile.released || meanwhile.offered || now - self.due_at <= self.fault_after
     }
+
+    /// What it is once 阳光+ has it. Nothing else changes it between its taking up and that: it is not held, so nobody can release it.
+    pub fn pushed(&self) -> Case {
+        Case { state: CaseState::Pushed, version: self.version + 1, ..*self }
+    }
 }
 
 /// What can be asked.

@@ -10,9 +10,11 @@ use crate::domain::case::{Case, Changed, Command, Event, decide};
 use crate::error::Error;
 use crate::{announcements, deliveries, store};
 
-/// Opens cases, each once, each with the trace of what asked for it.
-pub async fn open_many(tx: &mut PgConnection, opened: &[(Case, Option<String>)]) -> Result<(), Error> {
-    store::in_turn(tx, opened.iter().map(|(case, _)| case.assignment).collect()).await?;
+/// A case to be opened, with the trace of what asks for it.
+pub type Opened = (Case, Option<String>);
+
+/// Opens cases, each once.
+pub async fn open_many(tx: &mut PgConnection, opened: &[Opened]) -> Result<(), Error> {
     let cases: Vec<_> = opened.iter().map(|(case, _)| *case).collect();
     store::case::add(tx, &cases).await?;
     let queued = opened.iter().map(|(case, traceparent)| deliveries::push::queued(case, traceparent.as_deref()));

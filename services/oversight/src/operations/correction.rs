@@ -14,7 +14,6 @@ pub async fn run_many(tx: &mut PgConnection, annulled: &[Annulled]) -> Result<()
         return Ok(());
     }
     let assignments: Vec<_> = annulled.iter().map(|one| one.assignment).collect();
-    store::in_turn(tx, assignments.clone()).await?;
     let left = store::case::left(tx, &assignments).await?;
     let corrections = annulled.iter().flat_map(|one| {
         let cases = left.iter().filter(|case| case.assignment == one.assignment);

@@ -71,9 +71,9 @@ fn a_held_case_leaves_only_after_its_release_by_somebody_who_is_on_record() {
         receive(&db, &routes(), &rung).await;
         let refused = release(&db, id_of(&rung)).await;
         assert!(matches!(refused, Err(Error::Refused(Refusal::NotHeld(CaseState::Pending)))), "{refused:?}");
-        taken(&db, "push").await;
+        let case = taken(&db, "push").await.remove(0);
         let mut tx = db.begin().await.unwrap();
-        ended(&mut tx, &[(id_of(&rung), 1, &Outcome::Held)]).await.unwrap();
+        ended(&mut tx, &[(&case, &Outcome::Held)]).await.unwrap();
         db.commit(tx).await.unwrap();
         assert_eq!(release(&db, id_of(&rung)).await.unwrap(), CaseState::Pending);
         assert!(taken(&db, "push").await[0].released);
@@ -103,9 +103,9 @@ fn a_card_annulled_after_the_push_makes_one_correction_that_waits_for_its_receip
             receive(&db, &routes(), &annulled).await;
         };
         annul(1).await;
+        let stale = taken(&db, "push").await.remove(0);
+        sqlx::query("update delivery set attempt_at = now()").execute(&db.work()).await.unwrap();
         let case = taken(&db, "push").await.remove(0);
-        let mut stale = case.clone();
-        stale.attempts += 1;
         assert!(!mark_left(&db, &stale).await.unwrap(), "a stale lease sends nothing");
         assert!(mark_left(&db, &case).await.unwrap());
         annul(2).await;

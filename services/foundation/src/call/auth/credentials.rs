@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use tonic::Status;
 use tonic::metadata::{Ascii, MetadataValue};
 
-use crate::base::Chain;
+use super::issuer::{answered, discover};
 
 /// Client id and secret, and the token that they last bought.
 #[derive(Debug, Clone)]
@@ -52,7 +52,7 @@ impl Credentials {
             return Ok(value.clone());
         }
         let granted = self.fetch().await.map_err(|error| {
-            tracing::warn!(error = %Chain(&error), issuer = self.issuer, "no token for this service's own calls");
+            tracing::warn!(error = %format!("{error:#}"), issuer = self.issuer, "no token for this service's own calls");
             Status::unavailable("the identity provider gave no token; try again")
         })?;
         let value: MetadataValue<Ascii> = format!("Bearer {}", granted.access_token)
@@ -63,11 +63,9 @@ impl Credentials {
         Ok(value)
     }
 
-    async fn fetch(&self) -> reqwest::Result<Granted> {
-        let discovery = format!("{}/.well-known/openid-configuration", self.issuer);
-        let discovery: Discovery = self.http.get(discovery).send().await?.error_for_status()?.json().await?;
-        let asked = self.http.post(discovery.token_endpoint);
-        let asked = asked.basic_auth(self.client_id, Some(self.secret.expose_secret()));
-        asked.form(&[("grant_type", "client_credentials")]).send().await?.error_for_status()?.json().await
+    async fn fetch(&self) -> anyhow::Result<Granted> {
+        let Discovery { token_endpoint } = discover(&self.http, &self.issuer).await?;
+        let asked = self.http.post(token_endpoint).basic_auth(self.client_id, Some(self.secret.expose_secret()));
+        answered(asked.form(&[("grant_type", "client_credentials")])).await
     }
 }

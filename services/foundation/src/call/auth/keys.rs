@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
 use tonic::Status;
 
-use crate::base::Chain;
+use super::issuer::{answered, discover};
 
 /// How long keys are used without asking again.
 const LIFETIME: Duration = Duration::from_secs(600);
@@ -62,7 +62,7 @@ impl Keys {
             match self.fetch().await {
                 Ok(set) => *cache = Some((Instant::now(), set)),
                 Err(error) => {
-                    tracing::warn!(error = %Chain(&error), issuer = self.issuer, "the issuer's keys cannot be read");
+                    tracing::warn!(error = %format!("{error:#}"), issuer = self.issuer, "the issuer's keys cannot be read");
                     // Known keys go on while the issuer is away, and it is not asked again for every call.
                     let Some((read, _)) = cache.as_mut() else {
                         return Err(Status::unavailable("the identity provider cannot be reached; try again"));
@@ -76,10 +76,9 @@ impl Keys {
         DecodingKey::from_jwk(key).map_err(refused)
     }
 
-    async fn fetch(&self) -> reqwest::Result<JwkSet> {
-        let discovery = format!("{}/.well-known/openid-configuration", self.issuer);
-        let discovery: Discovery = self.http.get(discovery).send().await?.error_for_status()?.json().await?;
-        self.http.get(discovery.jwks_uri).send().await?.error_for_status()?.json().await
+    async fn fetch(&self) -> anyhow::Result<JwkSet> {
+        let Discovery { jwks_uri } = discover(&self.http, &self.issuer).await?;
+        answered(self.http.get(jwks_uri)).await
     }
 }
 
