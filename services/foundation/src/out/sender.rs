@@ -23,6 +23,9 @@ use crate::data::{Db, Session};
 pub(super) const POLL: Duration = Duration::from_millis(250);
 /// Between two looks at least: what comes meanwhile is taken up in one batch.
 const IDLE: Duration = Duration::from_millis(2);
+/// Whoever sees that a process has no session any more takes up at once what it had. Who has flushed has one: after a longer wait for others
+/// it is asked once more.
+const FRESH: Duration = Duration::from_millis(500);
 /// Of so many times as many as may be under way, at most: what is taken up together on a disk that takes seconds for it.
 const AHEAD: usize = 32;
 
@@ -174,7 +177,10 @@ async fn steps<W: Way>(
     delivery: &Leased,
     item: &W::Item,
 ) -> (Step, Option<W::Ready>) {
-    let turn = turns.acquire().await;
+    if !W::MARKED && !flushed(db, delivery).await {
+        return (LATER, None);
+    }
+    let (safe, mut turn) = (Instant::now(), turns.acquire().await);
     let ready = match way.prepare(delivery, item).await {
         Ok(Some(ready)) => ready,
         Ok(None) => return (Step::Ended(Outcome::NoContact), None),
@@ -186,13 +192,18 @@ async fn steps<W: Way>(
     if let Some(step) = stays(way, delivery, item, &ready).await {
         return (step, Some(ready));
     }
-    drop(turn);
-    // Last before it leaves: who has a flush has a session, and whoever would take it up again sees that.
-    if W::MARKED && !marked(db, delivery).await || !flushed(db, delivery).await {
+    if W::MARKED {
+        drop(turn);
+        if !marked(db, delivery).await || !flushed(db, delivery).await {
+            return (LATER, Some(ready));
+        }
+        turn = turns.acquire().await;
+    } else if safe.elapsed() > FRESH && !flushed(db, delivery).await {
         return (LATER, Some(ready));
     }
-    let _turn = turns.acquire().await;
-    (leave(way, delivery, item, &ready).await, Some(ready))
+    let step = leave(way, delivery, item, &ready).await;
+    drop(turn);
+    (step, Some(ready))
 }
 
 async fn flushed(db: &Db, delivery: &Leased) -> bool {
