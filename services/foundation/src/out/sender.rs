@@ -24,7 +24,7 @@ pub(super) const POLL: Duration = Duration::from_millis(250);
 /// Between two looks at least: what comes meanwhile is taken up in one batch.
 const IDLE: Duration = Duration::from_millis(2);
 /// Whoever sees that a process has no session any more takes up at once what it had. Who has flushed has one: after a longer wait for others
-/// it is asked once more.
+/// it is asked once more; longer than a flush takes, or on a slow disk no lease would last.
 const FRESH: Duration = Duration::from_millis(500);
 /// Of so many times as many as may be under way, at most: what is taken up together on a disk that takes seconds for it.
 const AHEAD: usize = 32;
@@ -198,7 +198,7 @@ async fn steps<W: Way>(
             return (LATER, Some(ready));
         }
         turn = turns.acquire().await;
-    } else if safe.elapsed() > FRESH && !flushed(db, delivery).await {
+    } else if safe.elapsed() > FRESH + db.flushing() && !flushed(db, delivery).await {
         return (LATER, Some(ready));
     }
     let step = leave(way, delivery, item, &ready).await;
