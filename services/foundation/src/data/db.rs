@@ -103,7 +103,7 @@ impl Db {
     /// Asks until the server answers: for what must be known or written before a service begins.
     pub async fn insist<T, F: Future<Output = sqlx::Result<T>>>(&self, ask: impl Fn(Db) -> F) -> sqlx::Result<T> {
         loop {
-            match ask(self.clone()).await {
+            match self.in_time(ask(self.clone())).await {
                 Err(error) if !is_permanent(&error) => {
                     tracing::warn!(error = %Chain(&error), "waiting for the database");
                     stop::pause(Duration::from_millis(500)).await;

@@ -1,8 +1,8 @@
 //! The process: which tasks run, in which order they stop, and when it gives up.
 //!
 //! On SIGTERM or Ctrl-C: ready goes false; intake stops (calls, subscriptions, schedules); work in progress ends, but for events that are
-//! being applied, which come again; the outbox is relayed; telemetry is flushed. A second signal or 20 s end it at once. A task that dies takes the process down with
-//! a failing exit code: half a service is worse than none.
+//! being applied, which come again; the outbox is relayed; telemetry is flushed. A second signal or 20 s end it at once. A task that dies
+//! takes the process down with a failing exit code: half a service is worse than none.
 
 use std::net::SocketAddr;
 use std::time::Duration;

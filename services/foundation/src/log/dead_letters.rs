@@ -104,7 +104,7 @@ pub async fn ask_replay(connection: &mut PgConnection, aggregate: Option<&str>, 
 /// Gives up a parked event for good; false when there is none. It counts as handled, and is never applied.
 pub async fn discard(connection: &mut PgConnection, event: Uuid, actor: &Actor, reason: &str) -> sqlx::Result<bool> {
     let discarded = sqlx::query_scalar!(
-        "update inbox set state = 'done', payload = null, reason = $2 where event_id = $1 and state <> 'done' returning subject",
+        "update inbox set state = 'done', aggregate_id = null, payload = null, reason = $2 where event_id = $1 and state <> 'done' returning subject",
         event,
         reason
     );
