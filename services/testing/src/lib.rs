@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use foundation::base::{Context, id};
 use foundation::call::Auth;
+use foundation::call::auth::Credentials;
 use foundation::data::{Db, Schema, db, schema};
 use foundation::log::Envelope;
 use foundation::log::inbox::{self, Outcome};
@@ -99,15 +100,28 @@ pub fn person(role: &str, area: Option<&str>, unit: Option<Uuid>) -> Person {
     }
 }
 
+/// What this program's callers show their tokens to.
+async fn auth() -> anyhow::Result<&'static (Issuer, Auth)> {
+    let start = || async {
+        let issuer = Issuer::start().await?;
+        let auth = Auth::new("testing", &issuer.url, "haiqu", issuer.client_secret.clone().into())?;
+        Ok((issuer, auth))
+    };
+    ISSUER.get_or_try_init(start).await
+}
+
+/// How a service of this program shows who it is.
+pub async fn credentials() -> Credentials {
+    match auth().await {
+        Ok((_, auth)) => auth.credentials.clone(),
+        Err(error) => unreachable!("no issuer, no tests: {error:#}"),
+    }
+}
+
 /// What the auth layer makes of this person's call: a real token of an issuer of this program, judged by the table.
 pub async fn context(rpc: &str, person: &Person) -> Context {
     let admitted = async {
-        let start = || async {
-            let issuer = Issuer::start().await?;
-            let auth = Auth::new("testing", &issuer.url, "haiqu", issuer.client_secret.clone().into())?;
-            Ok::<_, anyhow::Error>((issuer, auth))
-        };
-        let (issuer, auth) = ISSUER.get_or_try_init(start).await?;
+        let (issuer, auth) = auth().await?;
         let mut headers = http::HeaderMap::new();
         headers.insert("authorization", format!("Bearer {}", issuer.token(person)?).parse()?);
         let admitted = auth.admit(rpc, &headers).await.map_err(|status| anyhow::anyhow!("{status}"))?;

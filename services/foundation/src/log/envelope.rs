@@ -43,6 +43,11 @@ impl<E> Received<E> {
     pub fn context(&self) -> &Context {
         &self.context
     }
+
+    /// What it means to the subscriber, in its place.
+    pub fn meaning<T>(self, meaning: T) -> Received<T> {
+        Received { event: meaning, traceparent: self.traceparent, context: self.context }
+    }
 }
 
 impl<E> Deref for Received<E> {

@@ -50,6 +50,11 @@ impl Announcement {
         }
     }
 
+    /// The same in this trace: of many events that are handled at once, each goes on in its own.
+    pub fn in_trace(self, traceparent: Option<String>) -> Announcement {
+        Announcement { traceparent, ..self }
+    }
+
     /// The same with its row of history.
     pub fn with_history(self, kind: &'static str, data: serde_json::Value) -> Announcement {
         Announcement { entry: Some(Entry { kind, data }), ..self }

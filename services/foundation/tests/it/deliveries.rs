@@ -292,3 +292,64 @@ fn what_may_have_left_is_asked_for_and_not_handed_over_again_and_its_way_is_told
         }
     });
 }
+
+/// A way that is prepared slowly; the first time, the database drops a connection meanwhile.
+#[derive(Clone)]
+struct Snail {
+    db: Db,
+    /// In which attempts it left.
+    left: Arc<Mutex<Vec<i32>>>,
+}
+
+impl Way for Snail {
+    const NAME: &'static str = "pigeon";
+    const AT_ONCE: usize = 8;
+
+    type Item = ();
+    type Ready = ();
+    type Refusal = Nothing;
+
+    async fn load(&self, _: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<(Uuid, ())>, Error<Nothing>> {
+        Ok(ids.iter().map(|id| (*id, ())).collect())
+    }
+
+    async fn prepare(&self, delivery: &Leased, (): &()) -> Result<Option<()>, Error<Nothing>> {
+        if delivery.attempts == 1 {
+            super::drop_flusher(&mut *self.db.work().acquire().await?, &self.db.instance).await;
+            local::pause(Duration::from_millis(600) + self.db.flushing()).await;
+        }
+        Ok(Some(()))
+    }
+
+    fn may_leave(&self, _: &Leased, (): &(), (): &(), _: Timestamp) -> Leave {
+        Leave::Yes
+    }
+
+    async fn find(&self, _: Uuid, _: Option<&()>) -> Found {
+        Found::Absent
+    }
+
+    async fn send(&self, delivery: &Leased, (): &(), (): &(), _: Lease) -> Sent {
+        self.left.lock().unwrap().push(delivery.attempts);
+        Sent::Accepted(String::new())
+    }
+
+    async fn ended(&self, _: &mut PgConnection, _: &Context, _: &[Ended<'_, Snail>]) -> Result<(), Error<Nothing>> {
+        Ok(())
+    }
+}
+
+#[test]
+fn what_was_prepared_for_long_leaves_only_if_the_server_still_has_that_it_was_taken_up() {
+    run(async {
+        let (db, _) = super::flush::served().await;
+        let (snail, stop) = (Snail { db: db.clone(), left: Arc::default() }, Stop::new());
+        let id = queue(&db, 1).await[0];
+        let context = super::centre().await;
+        let delivering = tokio::spawn(foundation::out::deliver(snail.clone(), db.clone(), context, stop.clone()));
+        eventually("it has left", || async { state(&db, id).await == "accepted" }).await;
+        assert_eq!(*snail.left.lock().unwrap(), [2]);
+        stop.request();
+        delivering.await.unwrap().unwrap();
+    });
+}

@@ -9,7 +9,7 @@ use foundation::data::flush::Server;
 use super::database;
 
 /// A database, and which server has it; whoever flushes it is connected.
-async fn served() -> (Db, Server) {
+pub async fn served() -> (Db, Server) {
     let db = database().await;
     let server = sqlx::query_scalar("select pg_postmaster_start_time()").fetch_one(&db.rpc()).await.unwrap();
     flushing(&db, server).await;
@@ -59,8 +59,7 @@ async fn a_server_that_dropped_its_sessions_since_proves_nothing_and_the_next_ca
     let (db, server) = served().await;
     let since = Instant::now();
     commit(&db).await;
-    let end = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = $1 and query like '%pg_logical_emit_message%' and pid <> pg_backend_pid()";
-    sqlx::query(end).bind(&*db.instance).execute(&db.rpc()).await.unwrap();
+    super::drop_flusher(&mut db.rpc().acquire().await.unwrap(), &db.instance).await;
     assert!(db.flushed(server, since).await.is_err());
     assert!(db.flushed(server, since).await.is_err(), "not by a new connection either");
     flushing(&db, server).await;

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod catch_up;
 mod deliveries;
 mod flush;
 mod log;
@@ -39,6 +40,14 @@ async fn database() -> Db {
 
 async fn happened(db: &Db) -> Vec<String> {
     sqlx::query_scalar("select what from happened order by id").fetch_all(&db.work()).await.unwrap()
+}
+
+/// Ends the connection that flushes are made over: nothing committed before proves to be on disk by a flush that comes after.
+async fn drop_flusher(connection: &mut sqlx::PgConnection, instance: &str) {
+    let end = "select pg_terminate_backend(pid) from pg_stat_activity
+               where application_name = $1 and query like '%pg_logical_emit_message%' and pid <> pg_backend_pid()";
+    let ended: Vec<bool> = sqlx::query_scalar(end).bind(instance).fetch_all(connection).await.unwrap();
+    assert_eq!(ended, [true]);
 }
 
 /// Somebody who may do everything that these tests do.

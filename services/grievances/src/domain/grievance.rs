@@ -107,6 +107,8 @@ pub struct Grade {
 /// How far the whistle over it has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
+    /// Which grievance.
+    pub grievance: GrievanceId,
     /// The whistle's area.
     pub area: String,
     /// Its matter, where it has just been blown.
@@ -127,7 +129,7 @@ pub enum Command {
     /// 评卷
     Grade(GrievanceId, Grade),
     /// An event of the whistle over it.
-    Progress(GrievanceId, Progress),
+    Progress(Progress),
 }
 
 impl Command {
@@ -135,7 +137,8 @@ impl Command {
     pub fn id(&self) -> GrievanceId {
         match self {
             Command::Raise(new) => new.id,
-            Command::Review(id, _) | Command::Grade(id, _) | Command::Progress(id, _) => *id,
+            Command::Review(id, _) | Command::Grade(id, _) => *id,
+            Command::Progress(progress) => progress.grievance,
         }
     }
 }
@@ -217,7 +220,7 @@ pub fn decide(
         Command::Grade(_, grade) => {
             Ok((Grievance { state: graded(before)?, ..before.next() }, vec![Event::Graded(grade)]))
         }
-        Command::Progress(_, progress) => progressed(before, progress),
+        Command::Progress(progress) => progressed(before, progress),
     }
 }
 

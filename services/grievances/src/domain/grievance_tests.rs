@@ -83,8 +83,8 @@ fn nobody_hands_in_in_anothers_name_or_takes_a_number_of_a_source() {
 }
 
 fn progress(grievance: &Grievance, whistle: Whistle, state: State) -> Result<Option<State>, Refusal> {
-    let progress = Progress { area: grievance.area.clone(), matter: None, whistle, state };
-    let (after, events) = decide(Some(grievance), Command::Progress(grievance.id, progress), &by("street"), NOW)?;
+    let progress = Progress { grievance: grievance.id, area: grievance.area.clone(), matter: None, whistle, state };
+    let (after, events) = decide(Some(grievance), Command::Progress(progress), &by("street"), NOW)?;
     Ok((!events.is_empty()).then_some(after.state))
 }
 
@@ -106,8 +106,8 @@ fn the_matter_is_learned_however_late_the_first_event_of_the_newest_whistle_come
     let known = Grievance { whistle: Some(whistle(2, 3)), state: State::Handling, ..fresh() };
     let first = |whistle| {
         let (area, matter) = (known.area.clone(), Some("HEATING".to_owned()));
-        let progress = Progress { area, matter, whistle, state: State::Whistled };
-        let (after, _) = decide(Some(&known), Command::Progress(known.id, progress), &by("street"), NOW).unwrap();
+        let progress = Progress { grievance: known.id, area, matter, whistle, state: State::Whistled };
+        let (after, _) = decide(Some(&known), Command::Progress(progress), &by("street"), NOW).unwrap();
         (after.state, after.matter)
     };
     assert_eq!(first(whistle(2, 1)), (State::Handling, Some("HEATING".into())));
@@ -118,8 +118,9 @@ fn the_matter_is_learned_however_late_the_first_event_of_the_newest_whistle_come
 fn a_whistle_over_a_grievance_that_is_not_reviewed_or_lies_elsewhere_is_not_believed() {
     let whistle = Whistle { blown_at: NOW, id: Uuid::max(), version: 1 };
     assert_eq!(progress(&fresh(), whistle, State::Whistled), Err(Refusal::State(State::Raised)));
-    let elsewhere = Progress { area: "150302005".into(), matter: None, whistle, state: State::Closed };
     let reviewed = Grievance { state: State::Reviewed, ..fresh() };
-    let moved = decide(Some(&reviewed), Command::Progress(reviewed.id, elsewhere), &by("street"), NOW);
+    let (grievance, area) = (reviewed.id, "150302005".into());
+    let elsewhere = Progress { grievance, area, matter: None, whistle, state: State::Closed };
+    let moved = decide(Some(&reviewed), Command::Progress(elsewhere), &by("street"), NOW);
     assert_eq!(moved, Err(Refusal::OtherArea));
 }

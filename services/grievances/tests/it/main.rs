@@ -131,6 +131,24 @@ fn what_was_handed_in_is_graded_once_by_its_owner_and_others_learn_of_it() {
 }
 
 #[test]
+fn as_many_statements_take_up_what_many_events_say_as_what_one_says() {
+    testing::run(async {
+        let db = database(SCHEMA).await;
+        let mut events = Vec::new();
+        for _ in 0..5 {
+            let whistle = whistle(reviewed(&db).await, AREA);
+            events.push(testing::envelope(&blown(&whistle), Timestamp::UNIX_EPOCH));
+            events.push(testing::envelope(&answered(&whistle), Timestamp::UNIX_EPOCH));
+        }
+        let one = testing::statements(&db, &routes(), &events[..1]).await;
+        assert_eq!(one, testing::statements(&db, &routes(), &events[1..]).await);
+        let handled = "select count(*) from grievance where state = 'handling' and matter = 'HEATING' and version = 6";
+        let handled: i64 = sqlx::query_scalar(handled).fetch_one(&db.work()).await.unwrap();
+        assert_eq!((handled, parked(&db).await), (5, 0));
+    });
+}
+
+#[test]
 fn an_event_about_a_grievance_that_nobody_knows_is_parked() {
     testing::run(async {
         let db = database(SCHEMA).await;
